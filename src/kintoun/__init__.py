@@ -1,0 +1,3 @@
+"""Kintoun: a JSON store that syncs, speaking Kinto's HTTP protocol."""
+
+__version__ = "0.1.0"
