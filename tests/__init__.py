@@ -1,0 +1,1 @@
+"""The tests, by promise rather than by file."""

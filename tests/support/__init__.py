@@ -1,0 +1,1 @@
+"""What several rooms of the tests share: real PostgreSQL and real server processes."""
