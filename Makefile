@@ -1,0 +1,85 @@
+# Two commands are enough: `make serve` runs the server, `make test` runs every test.
+# Everything is installed into .venv (and .reference for the server we are compared with) from requirements/*.txt.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,\
+	$(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+HOST ?= 127.0.0.1
+PORT ?= 8888
+DATA ?= var
+BIN := .venv/bin
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
+PYTEST ?= $(BIN)/python -m pytest
+
+.PHONY: help serve test lint format bench fuzz campaign docs docs-reference lock dev clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
+
+serve: .venv/.server ## Run the server on 127.0.0.1:8888 (PORT=, HOST=, DATA= change it)
+	@test -f $(DATA)/kintoun.toml || $(BIN)/kintoun init --quiet --directory $(DATA)
+	@exec $(BIN)/kintoun serve --config $(DATA)/kintoun.toml --host $(HOST) --port $(PORT) --admin admin
+
+test: .venv/.dev .reference/.installed ## Run every test, on SQLite and on a PostgreSQL that it starts itself
+	$(PYTEST)
+
+lint: .venv/.dev ## Check style, types and the floors of the architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.dev ## Rewrite the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.dev .reference/.installed ## Measure this server beside the reference
+	$(BIN)/python -m bench
+
+fuzz: .venv/.dev ## Throw generated input at the server, the long form
+	$(PYTEST) -m fuzz
+
+campaign: .venv/.dev ## Long runs of the sync checker and of the faults
+	$(PYTEST) -m campaign
+
+docs: .venv/.dev ## Build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
+docs-reference: .venv/.dev ## Write the generated pages of the documentation again
+	$(BIN)/python -m tests.docs.generate
+
+dev: .venv/.dev .reference/.installed ## Install everything that development needs
+
+RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links
+
+lock: ## Resolve the locked versions again (needs uv; UPGRADE=--upgrade takes the newest)
+	$(RESOLVE) $(UPGRADE) pyproject.toml requirements/build.in --extra all -o requirements/server.txt
+	$(RESOLVE) $(UPGRADE) pyproject.toml requirements/build.in --extra dev -c requirements/server.txt -o requirements/dev.txt
+	$(RESOLVE) $(UPGRADE) requirements/reference.in -o requirements/reference.txt
+
+clean: ## Remove what was installed and built, and keep the data
+	rm -rf .venv .reference site dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "Kintoun needs Python 3.11 or newer; say where with PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.server: requirements/server.txt pyproject.toml | .venv/bin/python
+	$(BIN)/python $(PIP_INSTALL) -r requirements/server.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+.venv/.dev: requirements/dev.txt pyproject.toml | .venv/bin/python
+	$(BIN)/python $(PIP_INSTALL) -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@ .venv/.server
+
+.reference/.installed: requirements/reference.txt
+	@test -n "$(PYTHON)" || { echo "Kintoun needs Python 3.11 or newer; say where with PYTHON=/path/to/python" >&2; exit 1; }
+	test -x .reference/bin/python || $(PYTHON) -m venv .reference
+	.reference/bin/python $(PIP_INSTALL) -r requirements/reference.txt
+	touch $@

@@ -1,0 +1,36 @@
+"""The group of all commands. A command's module is imported when the command is used, so that starting is quick."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from kintoun import __version__
+
+COMMANDS = {
+    "version": "kintoun.cli.version:version",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order in which the help shows them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, or None."""
+        target = COMMANDS.get(cmd_name)
+        if target is None:
+            return None
+        module, _, name = target.partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="kintoun")
+def main() -> None:
+    """A JSON store that syncs, speaking Kinto's HTTP protocol."""
