@@ -1,0 +1,124 @@
+"""The servers that are compared: Kinto on PostgreSQL, ours on PostgreSQL, ours on SQLite."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+from bench import dataset, seed
+from bench.processes import ProcessTree
+from bench.workloads import World
+from tests.support.postgres import Postgres
+from tests.support.servers import Server, start_kinto, start_kintoun
+
+KINTO, POSTGRESQL, SQLITE = "kinto", "postgresql", "sqlite"
+ENGINES = (KINTO, POSTGRESQL, SQLITE)
+KINTO_THREADS = 16
+
+
+@dataclass
+class Contender:
+    """A running, seeded server."""
+
+    label: str
+    engine: str
+    server: Server
+    world: World
+    database: str | None
+    """DSN of its database, None on SQLite."""
+
+    @property
+    def tree(self) -> ProcessTree:
+        return ProcessTree(self.server.pid)
+
+
+def settings(database: str | None) -> dict[str, str]:
+    """The Kinto settings that every contender is started from."""
+    ini = {
+        "kinto.includes": "kinto.plugins.accounts",
+        "kinto.userid_hmac_secret": "a secret of the benchmark",
+        "kinto.account_create_principals": "system.Everyone",
+        "kinto.bucket_create_principals": "system.Authenticated",
+        "kinto.experimental_collection_schema_validation": "false",
+        "multiauth.policies": "account",
+        "multiauth.policy.account.use": "kinto.plugins.accounts.AccountsPolicy",
+    }
+    for part in ("storage", "permission", "cache"):
+        if database is None:
+            ini[f"kinto.{part}_backend"] = f"kinto.core.{part}.memory"
+        else:
+            ini[f"kinto.{part}_backend"] = f"kinto.core.{part}.postgresql"
+            ini[f"kinto.{part}_url"] = database
+    return ini
+
+
+def start_server(engine: str, database: str | None, data: Path | None = None) -> Server:
+    """Start one server of *engine*; *data* is the directory of our SQLite file."""
+    if engine == KINTO:
+        return start_kinto(settings(database), threads=KINTO_THREADS)
+    return start_kintoun(settings(database), data=data)
+
+
+@dataclass
+class Arena:
+    """One PostgreSQL for all, with autovacuum off: its workers would be counted on whoever is under load."""
+
+    postgres: Postgres
+    stack: ExitStack
+
+    @property
+    def postgres_tree(self) -> ProcessTree:
+        return ProcessTree(self.postgres.pid)
+
+    def start(self, engine: str, label: str) -> tuple[Server, str | None]:
+        """Start an empty server; it ends with the arena."""
+        name = f"bench_{label.replace(' ', '_')}"
+        database = None if engine == SQLITE else self.postgres.create_database(name)
+        server = self.stack.enter_context(start_server(engine, database))
+        return server, database
+
+    def contender(self, engine: str, label: str, records: int = dataset.RECORDS) -> Contender:
+        """Start a server and seed it."""
+        server, database = self.start(engine, label)
+        seed.make_tree(server.url)
+        for collection in (dataset.READ, dataset.WRITE):
+            if engine == KINTO:
+                assert database is not None
+                seed.load_kinto_by_sql(database, collection, records)
+            else:
+                seed.load_over_http(server.url, collection, range(records))
+        world = seed.touch_last(server.url, records)
+        return Contender(label, engine, server, world, database)
+
+
+def vacuum(contenders: Sequence[Contender]) -> None:
+    """What autovacuum would have done by now."""
+
+    async def run(dsn: str) -> None:
+        connection = await asyncpg.connect(dsn)
+        try:
+            await connection.execute("VACUUM ANALYZE")
+        finally:
+            await connection.close()
+
+    for contender in contenders:
+        if contender.database is not None:
+            asyncio.run(run(contender.database))
+
+
+@contextmanager
+def arena() -> Iterator[Arena]:
+    """A PostgreSQL of its own in a temporary directory; everything started in it ends with it."""
+    with ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="kintoun-bench-"))
+        postgres = Postgres.start(Path(directory) / "postgres")
+        stack.callback(postgres.stop)
+        postgres.psql("ALTER SYSTEM SET autovacuum = off")
+        postgres.psql("SELECT pg_reload_conf()")
+        yield Arena(postgres, stack)
