@@ -1,4 +1,4 @@
-"""The group of all commands. A command's module is imported when the command is used, so that starting is quick."""
+"""The group of all commands; a command's module is imported when the command is used."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ class LazyGroup(click.Group):
         return command
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="kintoun")
 def main() -> None:
     """A JSON store that syncs, speaking Kinto's HTTP protocol."""

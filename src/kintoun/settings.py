@@ -1,0 +1,236 @@
+"""Every setting of the server, declared once: its type, its unit, its default and what it does.
+
+A section is a table of `kintoun.toml`; the environment stands above the file (`KINTOUN_STORAGE__URL` is
+`[storage] url`). Features declare their own sections with the same `msgspec.Meta` descriptions, and the
+reference page of the documentation is generated from these declarations.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+
+AccessKey = Annotated[str, Meta(pattern=r"^[a-z][a-z_-]*_(create|read|write|delete)$")]
+Endpoint = Annotated[str, Meta(pattern=r"^(plural|object)_[a-z_-]+_(get|head|post|put|patch|delete)$")]
+Seconds = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the configuration file."""
+
+
+class Server(Section, frozen=True):
+    """The process: where it listens and how many workers serve."""
+
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port to listen on.")] = 8888
+    workers: Annotated[int, Meta(ge=1, description="Number of worker processes.")] = 1
+    backlog: Annotated[int, Meta(ge=128, description="Connections that may wait for a worker.")] = 1024
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="Least level that is logged.")
+    ] = "info"
+
+
+class Index(Section, frozen=True):
+    """A field of a collection's records that is often filtered or sorted by."""
+
+    bucket: Annotated[str, Meta(description="Id of the bucket.")]
+    collection: Annotated[str, Meta(description="Id of the collection.")]
+    field: Annotated[str, Meta(description="Name of the field, dots descend into objects.")]
+
+
+class Storage(Section, frozen=True):
+    """Where the data is kept."""
+
+    url: Annotated[
+        str,
+        Meta(
+            description="`sqlite:FILE` or `postgresql://…`; a relative file is looked for beside the "
+            "configuration file that names it."
+        ),
+    ] = "sqlite:kintoun.sqlite"
+    pool_size: Annotated[
+        int, Meta(ge=2, le=1000, description="Most connections one worker opens to PostgreSQL.")
+    ] = 10
+    timeout_seconds: Annotated[
+        Seconds, Meta(description="How long a request waits for the database before it is answered 503.")
+    ] = 15.0
+    durability: Annotated[
+        Literal["full", "normal"],
+        Meta(description="SQLite: `full` survives a power cut, `normal` may lose the last commits to one."),
+    ] = "full"
+    group_commit: Annotated[Positive, Meta(description="Most writes that share one commit.")] = 64
+    cache_bytes: Annotated[
+        Count, Meta(description="Memory of one worker for finished list answers, in bytes; 0 keeps none.")
+    ] = 16 * 1024 * 1024
+    indexes: Annotated[list[Index], Meta(description="Fields of records to keep an index on.")] = field(
+        default_factory=list
+    )
+
+
+class Project(Section, frozen=True):
+    """What the root view says of this deployment."""
+
+    name: Annotated[str, Meta(description="Name in the root view.")] = "kintoun"
+    version: Annotated[
+        str | None, Meta(description="Version in the root view; default: the server's own.")
+    ] = None
+    docs: Annotated[str, Meta(description="URL of the documentation, in the root view.")] = (
+        "https://kintoun.readthedocs.io/"
+    )
+    error_info_link: Annotated[str, Meta(description="URL given as `info` with unexpected errors.")] = (
+        "https://kintoun.readthedocs.io/en/latest/operating/errors/"
+    )
+    version_file: Annotated[
+        str,
+        Meta(description="JSON file served at `/__version__`; default: what the package knows of itself."),
+    ] = "version.json"
+
+
+class Http(Section, frozen=True):
+    """What the wire looks like from outside."""
+
+    public_scheme: Annotated[
+        str | None, Meta(description="Scheme in the URLs the server writes, when a proxy ends TLS.")
+    ] = None
+    public_host: Annotated[
+        str | None, Meta(description="Host and port in the URLs the server writes; default: the Host header.")
+    ] = None
+    cors_origins: Annotated[
+        list[str], Meta(description="Origins that may read answers; `*` and shell patterns are understood.")
+    ] = field(default_factory=lambda: ["*"])
+    cors_max_age_seconds: Annotated[
+        Count, Meta(description="How long a browser keeps a preflight answer.")
+    ] = 3600
+    version_redirect: Annotated[
+        bool, Meta(description="Redirect URLs without `/v1` to the version's own.")
+    ] = True
+    version_redirect_ttl_seconds: Annotated[
+        int, Meta(ge=-1, description="How long that redirect may be cached; -1 says nothing.")
+    ] = -1
+    trailing_slash_redirect: Annotated[bool, Meta(description="Redirect URLs with a trailing slash.")] = True
+    trailing_slash_redirect_ttl_seconds: Annotated[
+        int, Meta(ge=-1, description="How long that redirect may be cached; -1 says nothing.")
+    ] = 3600
+    retry_after_seconds: Annotated[Count, Meta(description="`Retry-After` of 409 and 503 answers.")] = 3
+    backoff_seconds: Annotated[
+        int | None, Meta(description="`Backoff` header on every answer: asks clients to come less often.")
+    ] = None
+    backoff_percentage: Annotated[
+        Annotated[int, Meta(ge=0, le=100)] | None, Meta(description="Share of the answers that carry it.")
+    ] = None
+    root_cache_seconds: Annotated[
+        Count, Meta(description="`max-age` of the root view while the server is read-only.")
+    ] = 86_400
+    heartbeat_timeout_seconds: Annotated[Seconds, Meta(description="Time limit of one heartbeat check.")] = (
+        10.0
+    )
+
+
+class EndOfService(Section, frozen=True):
+    """The day the service ends, announced to clients in the `Alert` header."""
+
+    date: Annotated[str | None, Meta(description="ISO date; once it has passed every URL answers 410.")] = (
+        None
+    )
+    message: Annotated[str | None, Meta(description="Message for clients.")] = None
+    url: Annotated[str | None, Meta(description="Where to read more; default: the documentation.")] = None
+
+
+class Protocol(Section, frozen=True):
+    """Choices that the protocol leaves to the deployment."""
+
+    readonly: Annotated[bool, Meta(description="Refuse every write with 405.")] = False
+    explicit_permissions: Annotated[
+        bool, Meta(description="Add the author of a write to the object's `write` permission.")
+    ] = True
+    schema_validation: Annotated[
+        bool, Meta(description="Validate records against the JSON schemas of collections and buckets.")
+    ] = False
+    disabled_endpoints: Annotated[
+        list[Endpoint],
+        Meta(description="Methods to refuse with 405, as `plural_bucket_delete` or `object_record_patch`."),
+    ] = field(default_factory=list)
+    page_token_seconds: Annotated[
+        Count, Meta(description="How long the next page of a list DELETE can be asked for.")
+    ] = 600
+    userid_secret: Annotated[str, Meta(description="Secret under which basicauth user ids are derived.")] = ""
+
+
+class Limits(Section, frozen=True):
+    """The most that a client can ask for at once."""
+
+    batch_requests: Annotated[Count, Meta(description="Requests in one batch; 0 is no limit.")] = 25
+    page_size: Annotated[
+        Count,
+        Meta(
+            description="Objects in one page when the client sets no `_limit`, and the most it may ask; "
+            "0: `fetch_size`."
+        ),
+    ] = 0
+    fetch_size: Annotated[Positive, Meta(description="Objects in one page, whatever else is said.")] = 10_000
+    body_bytes: Annotated[Positive, Meta(description="Size of a request body, in bytes (413 above).")] = (
+        16 * 1024 * 1024
+    )
+    json_depth: Annotated[int, Meta(ge=400, le=900, description="Nesting of a JSON body.")] = 400
+    url_bytes: Annotated[Positive, Meta(description="Length of the path and query string, in bytes.")] = (
+        16_384
+    )
+    header_bytes: Annotated[Positive, Meta(description="Length of one header's value, in bytes.")] = 16_384
+    filters: Annotated[Positive, Meta(description="Filters in one query string.")] = 64
+    sort_fields: Annotated[Positive, Meta(description="Fields in `_sort`.")] = 16
+    in_items: Annotated[Positive, Meta(description="Values in an `in_` or `exclude_` filter.")] = 1000
+    token_bytes: Annotated[Positive, Meta(description="Length of a page token.")] = 8192
+    patch_operations: Annotated[Positive, Meta(description="Operations in a JSON-Patch.")] = 1000
+    principals: Annotated[Positive, Meta(description="Principals in one permission of one object.")] = 5000
+    id_length: Annotated[int, Meta(ge=36, le=1024, description="Length of an object's id.")] = 512
+
+
+class Policy(Section, frozen=True):
+    """One way for requests to say who they act as."""
+
+    name: Annotated[str, Meta(description="Prefix of the user ids that this policy gives.")]
+    use: Annotated[
+        str, Meta(description="Kind of policy: `account`, `basicauth`, or one that a plugin brings.")
+    ]
+    options: Annotated[dict[str, Any], Meta(description="Options of that kind of policy.")] = field(
+        default_factory=dict
+    )
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """The whole configuration."""
+
+    server: Server = Server()
+    storage: Storage = Storage()
+    project: Project = Project()
+    http: Http = Http()
+    end_of_service: EndOfService = EndOfService()
+    protocol: Protocol = Protocol()
+    limits: Limits = Limits()
+    policies: Annotated[
+        list[Policy], Meta(description="Authentication policies in the order in which they are tried.")
+    ] = field(default_factory=list)
+    access: Annotated[
+        dict[AccessKey, list[str]],
+        Meta(
+            description="Principals who may act whatever the objects say: `bucket_create`, `record_read`, … "
+            "Unless it is given, `bucket_create` is `system.Authenticated`."
+        ),
+    ] = field(default_factory=lambda: {"bucket_create": ["system.Authenticated"]})
+    cache_expires: Annotated[
+        dict[str, Count],
+        Meta(
+            description="`max-age` of anonymous reads in seconds, by `record`, `BUCKET.record`, "
+            "`BUCKET.COLLECTION.record`, `bucket`, …"
+        ),
+    ] = field(default_factory=dict)
+    features: Annotated[list[str], Meta(description="Names of the features that are switched on.")] = field(
+        default_factory=list
+    )
+    sections: Annotated[
+        dict[str, Any], Meta(description="Sections of features by name, decoded by their own declarations.")
+    ] = field(default_factory=dict)
