@@ -2,42 +2,89 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.table import Table
 
+from bench import curve as growth
+from bench import profile as profiler
 from bench import report
-from bench.campaign import interleave
-from bench.contenders import ENGINES, KINTO, Contender, arena
+from bench.campaign import Results, interleave
+from bench.contenders import ENGINES, KINTO, OURS, Arena, Contender, arena
 from bench.floors import WORKER_RSS_BYTES
 from bench.workloads import WORKLOADS, Workload, select
 
 QUICK_ROUNDS, QUICK_SECONDS = 2, 1.0
-OURS = ",".join(ENGINES[1:])
 TABLE_WIDTH = 140
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every command is asked: which workloads, how often, how long, and where the results go."""
+
+    workloads: list[Workload]
+    rounds: int
+    seconds: float
+    records: int
+    json_file: Path | None
+    markdown: Path | None
 
 
 def split(_context: click.Context, _parameter: click.Parameter, value: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
-def options(command: Any) -> Any:
-    """What every measuring command takes."""
-    for option in (
-        click.option("--only", default="", callback=split, help="Workloads, e.g. W1,W7."),
-        click.option("--rounds", default=5, show_default=True, help="How often each workload is measured."),
-        click.option("--seconds", default=3.0, show_default=True, help="Length of one measurement."),
-        click.option("--quick", is_flag=True, help=f"{QUICK_ROUNDS} rounds of {QUICK_SECONDS:g} s."),
-        click.option("--records", default=10_000, show_default=True, help="Records per collection."),
-        click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write everything here."),
-        click.option("--markdown", type=click.Path(path_type=Path, exists=True), help="Document to update."),
-    ):
-        command = option(command)
-    return command
+def split_engines(context: click.Context, parameter: click.Parameter, value: str) -> list[str]:
+    named = split(context, parameter, value)
+    if strangers := [engine for engine in named if engine not in OURS]:
+        raise click.BadParameter(f"{', '.join(strangers)}: the engines are {', '.join(OURS)}")
+    return [engine for engine in OURS if engine in named]
+
+
+def takes_job(default_workloads: str = "") -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of a Job, and pass it as its first argument."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @click.option("--only", default=default_workloads, callback=split, help="Workloads, e.g. W1,W7.")
+        @click.option("--rounds", default=5, show_default=True, help="How often each workload is measured.")
+        @click.option("--seconds", default=3.0, show_default=True, help="Length of one measurement.")
+        @click.option("--quick", is_flag=True, help=f"{QUICK_ROUNDS} rounds of {QUICK_SECONDS:g} s.")
+        @click.option("--records", default=10_000, show_default=True, help="Records per collection.")
+        @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write everything here.")
+        @click.option("--markdown", type=click.Path(path_type=Path, exists=True), help="Document to update.")
+        @functools.wraps(command)
+        def wrapper(
+            *,
+            only: list[str],
+            rounds: int,
+            seconds: float,
+            quick: bool,
+            records: int,
+            json_file: Path | None,
+            markdown: Path | None,
+            **more: Any,
+        ) -> None:
+            if quick:
+                rounds, seconds = QUICK_ROUNDS, QUICK_SECONDS
+            command(Job(_workloads(only), rounds, seconds, records, json_file, markdown), **more)
+
+        return wrapper
+
+    return decorate
+
+
+engines_option = click.option(
+    "--engines", default=",".join(OURS), callback=split_engines, help="Which of ours.", show_default=True
+)
 
 
 def _workloads(only: list[str]) -> list[Workload]:
@@ -48,46 +95,58 @@ def _workloads(only: list[str]) -> list[Workload]:
         raise click.BadParameter(f"{unknown}: the workloads are {known}") from None
 
 
-def wide_console() -> Console:
-    """A console that does not squeeze the table when its output goes to a file."""
-    console = Console()
-    return console if console.is_terminal else Console(width=TABLE_WIDTH)
+class Desk:
+    """Where the results go: terminal, JSON, document."""
 
+    def __init__(self, job: Job) -> None:
+        console = Console()
+        self.console = console if console.is_terminal else Console(width=TABLE_WIDTH)
+        self.job = job
+        self.facts = {**report.machine(), "command": "python -m bench " + shlex.join(sys.argv[1:])}
 
-def _facts() -> dict[str, Any]:
-    return {**report.machine(), "command": "python -m bench " + shlex.join(sys.argv[1:])}
+    @contextmanager
+    def arena(self) -> Iterator[tuple[Arena, Callable[[str], None]]]:
+        """A PostgreSQL to start servers beside, and a line that says what is being done."""
+        with arena() as ground, self.console.status("starting") as status:
+            yield ground, status.update
 
-
-def _campaign(named: list[tuple[str, str]], section: str, **given: Any) -> None:
-    """Start the servers, measure, and put the results everywhere they are wanted."""
-    console = wide_console()
-    workloads = _workloads(given["only"])
-    rounds, seconds = (QUICK_ROUNDS, QUICK_SECONDS) if given["quick"] else (given["rounds"], given["seconds"])
-    with arena() as ground, console.status("starting") as status:
-        contenders: list[Contender] = []
-        for engine, label in named:
-            status.update(f"starting and seeding {label}")
-            contenders.append(ground.contender(engine, label, given["records"]))
-        results = interleave(
-            contenders,
-            workloads,
-            ground.postgres_tree,
-            rounds=rounds,
-            seconds=seconds,
-            progress=status.update,
+    def measure(self, ground: Arena, contenders: Sequence[Contender], say: Callable[[str], None]) -> Results:
+        job = self.job
+        tree = ground.postgres_tree
+        return interleave(
+            contenders, job.workloads, tree, rounds=job.rounds, seconds=job.seconds, progress=say
         )
-        memory = {contender.label: contender.tree.worker_rss_bytes() for contender in contenders}
-    made, facts = report.rows(results, contenders), _facts()
-    console.print(report.terminal_table(made, f"{rounds} rounds of {seconds:g} s"))
-    for label, size in memory.items():
-        console.print(f"resident memory of a worker, {label}: {size / 2**20:.0f} MB")
-    for row in made:
-        if row.first_error:
-            console.print(f"{row.workload} {row.label}: first error: {row.first_error[:300]!r}", markup=False)
-    if given["json_file"]:
-        given["json_file"].write_text(report.to_json(made, results, facts, worker_rss_bytes=memory))
-    if given["markdown"]:
-        report.replace_section(given["markdown"], section, report.run_markdown(made, facts))
+
+    def show(self, made: Sequence[report.Row], title: str) -> None:
+        self.console.print(report.terminal_table(made, title))
+        for row in made:
+            if row.first_error:
+                said = f"{row.workload} {row.label}: first error: {row.first_error[:300]!r}"
+                self.console.print(said, markup=False)
+
+    def publish(self, section: str, text: str, as_json: str) -> None:
+        if self.job.json_file:
+            self.job.json_file.write_text(as_json, encoding="utf-8")
+        if self.job.markdown:
+            report.replace_section(self.job.markdown, section, text)
+
+
+def _compare(job: Job, named: Sequence[tuple[str, str]], section: str) -> None:
+    desk = Desk(job)
+    with desk.arena() as (ground, say):
+        contenders = []
+        for engine, label in named:
+            say(f"starting and seeding {label}")
+            contenders.append(ground.contender(engine, label, job.records))
+        results = desk.measure(ground, contenders, say)
+        memory = [(c.label, c.engine, c.tree.worker_rss_bytes()) for c in contenders]
+    made = report.rows(results, contenders)
+    desk.show(made, f"{job.rounds} rounds of {job.seconds:g} s")
+    lines = [report.memory_line(label, engine, size) for label, engine, size in memory]
+    desk.console.print("\n".join(lines))
+    text = report.run_markdown(made, desk.facts) + "\n\n" + "\n".join(f"- {line}" for line in lines)
+    sizes = {label: size for label, _, size in memory}
+    desk.publish(section, text, report.to_json(made, results, desk.facts, worker_rss_bytes=sizes))
 
 
 @click.group(help=__doc__)
@@ -96,50 +155,88 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--engines", default=OURS, callback=split, help="Which of ours; empty: Kinto alone.")
-@options
-def run(engines: list[str], **given: Any) -> None:
+@engines_option
+@takes_job()
+def run(job: Job, engines: list[str]) -> None:
     """Kinto and ours, interleaved, on every workload."""
-    unknown = set(engines) - set(ENGINES)
-    if unknown:
-        raise click.BadParameter(f"{', '.join(unknown)}: the engines are {', '.join(ENGINES[1:])}")
-    ours = [engine for engine in ENGINES[1:] if engine in engines]
-    _campaign([(KINTO, "Kinto"), *((engine, f"ours {engine}") for engine in ours)], "run", **given)
+    _compare(job, [(KINTO, "Kinto"), *((engine, f"ours {engine}") for engine in engines)], "run")
 
 
 @main.command()
 @click.option("--engine", default=KINTO, type=click.Choice(ENGINES), show_default=True)
-@options
-def noise(engine: str, **given: Any) -> None:
+@takes_job()
+def noise(job: Job, engine: str) -> None:
     """Two identical servers: how far from 1 a ratio is by chance on this machine."""
-    _campaign([(engine, f"{engine} A"), (engine, f"{engine} B")], "noise", **given)
+    _compare(job, [(engine, f"{engine} A"), (engine, f"{engine} B")], "noise")
 
 
 @main.command()
-@click.option("--engines", default=OURS, callback=split)
-@options
-def memory(engines: list[str], **given: Any) -> None:
-    """Resident memory of a worker when all workloads have run on it."""
-    console = wide_console()
-    seconds = QUICK_SECONDS if given["quick"] else given["seconds"]
-    with arena() as ground:
-        for engine in engines:
-            contender = ground.contender(engine, f"ours {engine}", given["records"])
+@engines_option
+@takes_job()
+def memory(job: Job, engines: list[str]) -> None:
+    """Resident memory of a worker before and after all workloads have run on it."""
+    desk = Desk(job)
+    for engine in engines:
+        with desk.arena() as (ground, say):
+            contender = ground.contender(engine, engine, job.records)
             start = contender.tree.worker_rss_bytes()
-            interleave(
-                [contender],
-                _workloads(given["only"]),
-                ground.postgres_tree,
-                rounds=1,
-                seconds=seconds,
-                progress=lambda _: None,
-            )
+            desk.measure(ground, [contender], say)
             end = contender.tree.worker_rss_bytes()
-            verdict = "holds" if end <= WORKER_RSS_BYTES else "MISSED"
-            console.print(
-                f"{engine}: {start / 2**20:.0f} MB after seeding, {end / 2**20:.0f} MB after the workloads "
-                f"(at most {WORKER_RSS_BYTES >> 20} MB: {verdict})"
-            )
+        desk.console.print(
+            f"after seeding: {start / 2**20:.0f} MB; {report.memory_line(engine, engine, end)}"
+        )
+        if end > WORKER_RSS_BYTES:
+            sys.exit(1)
+
+
+@main.command()
+@engines_option
+@click.option("--sizes", default=",".join(map(str, growth.SIZES)), callback=split, show_default=True)
+@click.option("--deletions", default=3, show_default=True, help="How often a full collection is deleted.")
+@takes_job(",".join(growth.WORKLOADS))
+def curve(job: Job, engines: list[str], sizes: list[str], deletions: int) -> None:
+    """Ours as a collection grows (ratio: the smallest divided by this one), and what deleting it costs."""
+    desk = Desk(job)
+    for engine in engines:
+        with desk.arena() as (ground, say):
+            contenders = [growth.contender(ground, engine, int(size), say) for size in sizes]
+            results = desk.measure(ground, contenders, say)
+            gone = growth.deletions(contenders[0], ground.postgres_tree, deletions, say)
+        made = report.rows(results, contenders)
+        desk.show(made, f"{engine} by records in the collection, {job.rounds} rounds of {job.seconds:g} s")
+        lines = growth.deletion_lines(gone)
+        table = Table(*growth.DELETION_HEADINGS, title=f"DELETE of a collection, {engine}")
+        for line in lines:
+            table.add_row(*line)
+        desk.console.print(table)
+        text = report.run_markdown(made, desk.facts)
+        text += "\n\nDeleting a collection:\n\n" + report.markdown_table(growth.DELETION_HEADINGS, lines)
+        desk.publish(f"curve-{engine}", text, report.to_json(made, results, desk.facts, deletions=lines))
+
+
+@main.command()
+@click.option("--engine", default=OURS[-1], type=click.Choice(ENGINES), show_default=True)
+@click.option("--top", default=25, show_default=True, help="How many functions to name.")
+@takes_job()
+def profile(job: Job, engine: str, top: int) -> None:
+    """Where a worker spends its time, per workload (with py-spy)."""
+    desk = Desk(job)
+    with desk.arena() as (ground, say):
+        contender = ground.contender(engine, engine, job.records)
+        for workload in job.workloads:
+            say(f"profiling {workload.key}")
+            folded, load = profiler.profile(contender, workload, job.seconds)
+            on_top, anywhere = profiler.hottest(folded)
+            total = max(1, on_top.total())
+            table = Table(
+                "self", "function", "with callees", "function",
+                title=f"{workload.key} {engine}: {load.per_second:,.0f} req/s, {load.errors} errors",
+            )  # fmt: skip
+            for left, right in zip(
+                profiler.shares(on_top, top, total), profiler.shares(anywhere, top, total), strict=False
+            ):
+                table.add_row(*left, *right)
+            desk.console.print(table)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The interleaved run: A B C, A B C, … for every workload and round, so that the machine's mood hits all alike."""
+"""The interleaved run: A B C, A B C, … for every workload and round, so the machine's mood hits all alike."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def make_plan(workload: Workload, contender: Contender, seconds: float, shuffle_
 def measure(
     workload: Workload, contender: Contender, postgres: ProcessTree | None, seconds: float, round_no: int
 ) -> Sample:
-    """One sample. A lone request goes first, so that no password is hashed sixteen times at once in the window."""
+    """One sample. A lone request goes first, so that sixteen do not hash a password at once in the window."""
     first = workload.requests(contender.world)[0]
     first.send(contender.world.url)
     run_load(make_plan(workload, contender, min(WARM_SECONDS, seconds), round_no))
@@ -85,7 +85,7 @@ def measure(
 
 
 def _check_created(workload: Workload, contender: Contender, load: LoadResult, before: int) -> None:
-    """Every batch answered 200 must have created its records: nobody looks at the inner statuses under load."""
+    """Every batch answered 200 must have created its records: inner statuses are not looked at under load."""
     created = seed.count_created(contender.world.url) - before
     promised = (load.completed - load.errors + load.lost) * workload.creates
     if created != promised:
@@ -124,11 +124,12 @@ def interleave(
     progress: Callable[[str], None],
 ) -> Results:
     """Check one answer of each workload on each server, then measure. Raises WrongAnswerError."""
-    for contender in contenders:
-        seed.check_answers(contender.world)
     results: Results = {w.key: {c.label: Series() for c in contenders} for w in workloads}
     for round_no in range(rounds):
         vacuum(contenders)
+        for contender in contenders:
+            contender.world = seed.touch_last(contender.world)
+            seed.check_answers(contender.world)
         for workload in workloads:
             for turn in range(len(contenders)):
                 contender = contenders[(turn + round_no) % len(contenders)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,8 @@ from tests.support.postgres import Postgres
 from tests.support.servers import Server, start_kinto, start_kintoun
 
 KINTO, POSTGRESQL, SQLITE = "kinto", "postgresql", "sqlite"
-ENGINES = (KINTO, POSTGRESQL, SQLITE)
+OURS = (POSTGRESQL, SQLITE)
+ENGINES = (KINTO, *OURS)
 KINTO_THREADS = 16
 
 
@@ -58,11 +59,11 @@ def settings(database: str | None) -> dict[str, str]:
     return ini
 
 
-def start_server(engine: str, database: str | None, data: Path | None = None) -> Server:
-    """Start one server of *engine*; *data* is the directory of our SQLite file."""
+def start_server(engine: str, ini: Mapping[str, str]) -> Server:
+    """Start one server of *engine*, a single process."""
     if engine == KINTO:
-        return start_kinto(settings(database), threads=KINTO_THREADS)
-    return start_kintoun(settings(database), data=data)
+        return start_kinto(ini, threads=KINTO_THREADS)
+    return start_kintoun(ini)
 
 
 @dataclass
@@ -76,11 +77,14 @@ class Arena:
     def postgres_tree(self) -> ProcessTree:
         return ProcessTree(self.postgres.pid)
 
-    def start(self, engine: str, label: str) -> tuple[Server, str | None]:
-        """Start an empty server; it ends with the arena."""
+    def start(
+        self, engine: str, label: str, more: Mapping[str, str] | None = None
+    ) -> tuple[Server, str | None]:
+        """Start an empty server, with *more* settings; it ends with the arena. Also returns its DSN."""
         name = f"bench_{label.replace(' ', '_')}"
         database = None if engine == SQLITE else self.postgres.create_database(name)
-        server = self.stack.enter_context(start_server(engine, database))
+        ini = {**settings(database), **(more or {})}
+        server = self.stack.enter_context(start_server(engine, ini))
         return server, database
 
     def contender(self, engine: str, label: str, records: int = dataset.RECORDS) -> Contender:
@@ -92,9 +96,8 @@ class Arena:
                 assert database is not None
                 seed.load_kinto_by_sql(database, collection, records)
             else:
-                seed.load_over_http(server.url, collection, range(records))
-        world = seed.touch_last(server.url, records)
-        return Contender(label, engine, server, world, database)
+                seed.load_over_http(server.url, collection, records)
+        return Contender(label, engine, server, World(server.url, records), database)
 
 
 def vacuum(contenders: Sequence[Contender]) -> None:

@@ -1,4 +1,4 @@
-"""The records that every server holds: some 420 bytes of JSON, 8 fields, a nested object, a list of objects."""
+"""The records every server holds: some 420 bytes of JSON, 8 fields, a nested object, a list of objects."""
 
 from __future__ import annotations
 

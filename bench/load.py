@@ -1,4 +1,4 @@
-"""The load generator: a closed loop of keep-alive connections, in a process (and so with a CPU account) of its own.
+"""The load generator: a closed loop of keep-alive connections, with a process and a CPU account of its own.
 
 It reads one plan (JSON) from standard input and writes one result (JSON) to standard output. When the time is
 up it sends nothing more but waits for what is under way: every request whose CPU was counted is counted too.

@@ -20,7 +20,7 @@ class ProcessStat:
 
 
 def parse_stat(text: str) -> ProcessStat:
-    """Read one ``stat`` line. A command name may hold spaces and parentheses: count fields after the last one."""
+    """Read one ``stat`` line. A command name may hold spaces and parentheses: fields follow the last one."""
     head, _, tail = text.rpartition(")")
     fields = tail.split()
     return ProcessStat(

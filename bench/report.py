@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import zip_longest
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,7 +18,7 @@ from rich.table import Table
 
 from bench.campaign import Results, Series
 from bench.contenders import KINTO, Contender
-from bench.floors import floor
+from bench.floors import WORKER_RSS_BYTES, floor
 from bench.stats import paired_ratios
 from bench.workloads import WORKLOADS
 
@@ -109,6 +110,15 @@ def machine() -> dict[str, Any]:
     }
 
 
+def memory_line(label: str, engine: str, size: int) -> str:
+    """What a worker holds, and for ours whether that is little enough."""
+    said = f"resident memory of a worker, {label}: {size / 2**20:.0f} MB"
+    if engine == KINTO:
+        return said
+    verdict = "holds" if size <= WORKER_RSS_BYTES else "MISSED"
+    return f"{said} (at most {WORKER_RSS_BYTES >> 20} MB: {verdict})"
+
+
 def number(value: float | None, digits: int = 0) -> str:
     return "" if value is None else f"{value:,.{digits}f}"
 
@@ -157,13 +167,11 @@ def terminal_table(made: Sequence[Row], title: str) -> Table:
     table = Table(title=title)
     for position, heading in enumerate(HEADINGS):
         table.add_column(heading, justify="left" if position < 2 else "right", no_wrap=True)
-    previous = None
-    for row in made:
-        if previous not in (None, row.workload):
-            table.add_section()
-        previous = row.workload
+    several = len({row.label for row in made}) > 1
+    for row, following in zip_longest(made, made[1:]):
+        last = several and following is not None and following.workload != row.workload
         style = {None: "", True: "green", False: "bold red"}[row.passed]
-        table.add_row(*cells(row), style=style)
+        table.add_row(*cells(row), style=style, end_section=last)
     return table
 
 

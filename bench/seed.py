@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -32,16 +34,23 @@ def make_tree(url: str) -> None:
             expect_status(client.put(f"{bucket}/collections/{collection}"), 201)
 
 
-def load_over_http(url: str, collection: str, indexes: range) -> None:
-    """Create records by batches, as a client would."""
+def load_over_http(
+    url: str,
+    collection: str,
+    records: int,
+    batch: int = BATCH,
+    progress: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Create records by batches, as a client would; *progress* hears how many are there."""
     path = f"/buckets/{dataset.BUCKET}/collections/{collection}/records"
     with _client(url) as client:
-        for start in range(indexes.start, indexes.stop, BATCH):
+        for start in range(0, records, batch):
+            progress(start)
             body = {
                 "defaults": {"method": "PUT"},
                 "requests": [
                     {"path": f"{path}/{dataset.record_id(index)}", "body": {"data": dataset.record(index)}}
-                    for index in range(start, min(start + BATCH, indexes.stop))
+                    for index in range(start, min(start + batch, records))
                 ],
             }
             response = client.post("/batch", json=body)
@@ -80,16 +89,16 @@ def load_kinto_by_sql(database: str, collection: str, records: int) -> None:
     asyncio.run(insert())
 
 
-def touch_last(url: str, records: int) -> World:
-    """Change the last DIFF records of the read collection, and return the world the workloads run in."""
+def touch_last(world: World) -> World:
+    """Change the last DIFF records of the read collection; returns the world with its new ETags."""
     path = f"/buckets/{dataset.BUCKET}/collections/{dataset.READ}/records"
-    with _client(url) as client:
+    with _client(world.url) as client:
         before = client.head(path).headers["ETag"]
-        for index in range(records - DIFF, records):
+        for index in range(world.records - DIFF, world.records):
             body: dict[str, Any] = {"data": dataset.record(index, revision=1)}
             expect_status(client.put(f"{path}/{dataset.record_id(index)}", json=body), 200)
         etag = client.head(path).headers["ETag"]
-    return World(url=url, records=records, etag=etag, before_diff=before)
+    return replace(world, etag=etag, before_diff=before)
 
 
 def count_created(url: str) -> int:
@@ -99,7 +108,7 @@ def count_created(url: str) -> int:
 
 
 def check_answers(world: World) -> None:
-    """Send one request of each workload and look at its answer. Raises WrongAnswerErrorError."""
+    """Send one request of each workload and look at its answer. Raises WrongAnswerError."""
     for workload in WORKLOADS:
         request = workload.requests(world)[0]
         workload.check(world, request.send(world.url))

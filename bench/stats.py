@@ -29,7 +29,7 @@ def median_or_none(values: Sequence[float | None]) -> float | None:
 def paired_ratios(base: Sequence[float | None], other: Sequence[float | None]) -> list[float]:
     """``base / other`` round by round.
 
-    Neighbours in time share the machine's mood, so the ratio of each round says more than that of two medians.
+    Neighbours in time share the machine's mood, so the ratio of each round says more than that of medians.
     Rounds where either side has no figure (or the other is zero) are left out.
     """
     return [a / b for a, b in zip(base, other, strict=False) if a is not None and b]

@@ -15,7 +15,7 @@ from bench import dataset
 
 BATCH = 25
 DIFF = 10
-SPREAD = 400
+SPREAD = 2000
 """How many different requests a workload over many records cycles through."""
 FILTER_LIMIT = 20
 COUNT_ABOVE = 100
@@ -34,10 +34,12 @@ class World:
     """Base URL with the version, ``http://127.0.0.1:8888/v1``."""
     records: int
     """How many records the read collection holds."""
-    etag: str
+    etag: str = ""
     """ETag of the read collection, with its quotes."""
-    before_diff: str
+    before_diff: str = ""
     """ETag of the read collection before its last DIFF records were changed."""
+    write: str = dataset.WRITE
+    """The collection whose records are replaced."""
 
     def records_path(self, collection: str) -> str:
         return f"{urlsplit(self.url).path}/buckets/{dataset.BUCKET}/collections/{collection}/records"
@@ -179,7 +181,7 @@ def _min_count(world: World) -> Sequence[Request]:
 
 
 def _puts(world: World) -> Sequence[Request]:
-    base = world.records_path(dataset.WRITE)
+    base = world.records_path(world.write)
     return [
         Request(
             "PUT",
@@ -187,7 +189,7 @@ def _puts(world: World) -> Sequence[Request]:
             (authorization(),),
             {"data": dataset.record(index, revision=2)},
         )
-        for index in _spread(min(world.records, dataset.RECORDS))
+        for index in _spread(world.records)
     ]
 
 
@@ -250,7 +252,7 @@ WORKLOADS: tuple[Workload, ...] = (
 
 
 def select(keys: Sequence[str]) -> list[Workload]:
-    """The workloads named by *keys* (``W1`` also names ``W1a``), all for none. Raises KeyError on a stranger."""
+    """The workloads named by *keys* (``W1`` is ``W1a`` too), all for none. Raises KeyError on a stranger."""
     if not keys:
         return list(WORKLOADS)
     for key in keys:
