@@ -1,0 +1,109 @@
+"""What the installed features say about Kinto: their plugins' names, their policies and their keys."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+import msgspec.inspect
+
+from kintoun.config import feature, feature_names
+from kintoun.config.decoding import field_types
+from kintoun.kinto_ini import table
+
+BUILT_IN = "kinto.plugins."
+BROUGHT_ALONG = {"kinto.plugins.admin": ("permissions",)}
+"""Kinto's admin switches the permissions endpoint on (protocol section 10.2)."""
+
+
+class PolicyKind(NamedTuple):
+    """An authentication policy: its name in our settings, the feature that brings it, its fixed user prefix."""
+
+    use: str
+    feature: str
+    user_prefix: str | None
+
+
+POLICIES = {
+    "AccountsPolicy": PolicyKind("account", "accounts", "account"),
+    "AccountsAuthenticationPolicy": PolicyKind("account", "accounts", "account"),
+    "BasicAuthAuthenticationPolicy": PolicyKind("basicauth", "basicauth", "basicauth"),
+    "basicauth": PolicyKind("basicauth", "basicauth", "basicauth"),
+    "OpenIDConnectPolicy": PolicyKind("openid", "openid", None),
+}
+"""By the last part of the dotted name in `multiauth.policy.NAME.use`."""
+
+
+class FeatureKey(NamedTuple):
+    """The field of a feature's section that a Kinto key becomes; `rest` is the key within a table field."""
+
+    feature: str
+    field: str
+    rest: str | None
+
+    def read(self, text: str) -> Any:
+        """The key's text in the form that the field declares."""
+        kind = feature(self.feature).settings
+        declared = field_types(kind)[self.field] if kind is not None else str
+        return table.read_as(_form(msgspec.inspect.type_info(declared)), text)
+
+
+class FeatureKeys:
+    """The Kinto keys of all installed features; `prefix.*` stands for every key that begins so."""
+
+    def __init__(self) -> None:
+        self._exact: dict[str, tuple[str, str]] = {}
+        self._prefixes: dict[str, tuple[str, str]] = {}
+        for name in feature_names():
+            for key, target in feature(name).kinto_keys.items():
+                if key.endswith(".*"):
+                    self._prefixes[key.removesuffix("*")] = (name, target)
+                else:
+                    self._exact[key] = (name, target)
+
+    def names(self) -> list[str]:
+        """The keys that have a name of their own."""
+        return list(self._exact)
+
+    def find(self, key: str) -> FeatureKey | None:
+        """Where a key goes, or None."""
+        if key in self._exact:
+            return FeatureKey(*self._exact[key], rest=None)
+        for prefix, target in self._prefixes.items():
+            if key.startswith(prefix):
+                return FeatureKey(*target, rest=key.removeprefix(prefix))
+        return None
+
+    def policy_kind(self, use: str) -> PolicyKind | None:
+        """The policy that a dotted name stands for, when the feature that brings it is installed."""
+        kind = POLICIES.get(use.replace(":", ".").rsplit(".", 1)[-1])
+        return kind if kind is not None and kind.feature in feature_names() else None
+
+
+def includes_of(module: str) -> list[str]:
+    """The installed features that stand for a module of Kinto's `includes`."""
+    names = [name for name in feature_names() if module in getattr(feature(name), "kinto_includes", ())]
+    if module.startswith(BUILT_IN):
+        names += [
+            name
+            for name in (module.removeprefix(BUILT_IN), *BROUGHT_ALONG.get(module, ()))
+            if name in feature_names()
+        ]
+    return list(dict.fromkeys(names))
+
+
+def _form(info: msgspec.inspect.Type) -> table.Form:
+    """How text becomes a field of that type."""
+    kinds = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
+    for kind in kinds:
+        inner = kind.type if isinstance(kind, msgspec.inspect.Metadata) else kind
+        match inner:
+            case msgspec.inspect.BoolType():
+                return "flag"
+            case msgspec.inspect.IntType() | msgspec.inspect.FloatType():
+                return "number"
+            case msgspec.inspect.ListType():
+                return "words"
+            case msgspec.inspect.UnionType():
+                return _form(inner)
+    return "text"
