@@ -40,7 +40,7 @@ def contender(arena: Arena, engine: str, records: int, progress: Callable[[str],
 
 @dataclass(frozen=True)
 class Deletion:
-    """One DELETE of a collection: what its caller waits, what it costs until and after the answer; seconds."""
+    """One DELETE: what its caller waits, what it costs until the answer and after it (seconds)."""
 
     records: int
     latency: float

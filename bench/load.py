@@ -22,6 +22,7 @@ from itertools import cycle
 from bench.stats import percentile
 
 DRAIN_SECONDS = 60.0
+READ_BYTES = 256 * 1024
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 _CLOSE = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
@@ -93,14 +94,14 @@ class Answer:
         self.remaining: int | None = None
         self.chunked = False
 
-    def feed(self, data: bytes) -> bool:
+    def feed(self, data: memoryview | bytes) -> bool:
         """Take what arrived; True once the answer is whole. Raises ValueError when it is no HTTP answer."""
         if self.remaining is not None:
             self.remaining -= len(data)
             if not is_success(self.status):
-                self.buffer += data
+                self.buffer += bytes(data)
             return self.remaining <= 0
-        self.buffer += data
+        self.buffer += bytes(data)
         if self.chunked:
             return self.buffer.endswith(b"0\r\n\r\n")
         end = self.buffer.find(b"\r\n\r\n")
@@ -139,6 +140,7 @@ class Connection:
     def _open(self) -> socket.socket:
         sock = socket.create_connection((self.plan.host, self.plan.port), timeout=DRAIN_SECONDS)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setblocking(False)  # a timeout would cost a poll() before every read and write
         return sock
 
     def reopen(self) -> None:
@@ -148,7 +150,11 @@ class Connection:
     def send(self, message: bytes) -> None:
         self.answer = Answer(message.startswith(b"HEAD "))
         self.started = time.perf_counter()
-        self.sock.sendall(message)
+        sent = self.sock.send(message)
+        if sent < len(message):  # larger than the socket's buffer
+            self.sock.settimeout(DRAIN_SECONDS)
+            self.sock.sendall(message[sent:])
+            self.sock.setblocking(False)
 
 
 class Generator:
@@ -164,6 +170,7 @@ class Generator:
         self.result = LoadResult()
         self.latencies: list[float] = []
         self.statuses: Counter[int] = Counter()
+        self.memory = memoryview(bytearray(READ_BYTES))
 
     def run(self) -> LoadResult:
         for _ in range(self.plan.connections):
@@ -194,14 +201,16 @@ class Generator:
         answer = connection.answer
         assert answer is not None
         try:
-            data = connection.sock.recv(262_144)
+            received = connection.sock.recv_into(self.memory)
+        except BlockingIOError:
+            return False
         except ConnectionResetError:
-            data = b""
-        if not data:
+            received = 0
+        if not received:
             self.result.lost += 1
             self._reconnect(connection)
             return True
-        if not answer.feed(data):
+        if not answer.feed(self.memory[:received]):
             return False
         self.latencies.append(time.perf_counter() - connection.started)
         self.statuses[answer.status] += 1
