@@ -36,8 +36,8 @@ format: .venv/.dev ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/.dev .reference/.installed ## Measure this server beside the reference
-	$(BIN)/python -m bench
+bench: .venv/.dev .reference/.installed ## Measure this server beside the reference (BENCH="--quick --only W1,W7" for less)
+	$(BIN)/python -m bench run $(BENCH)
 
 fuzz: .venv/.dev ## Throw generated input at the server, the long form
 	$(PYTEST) -m fuzz
