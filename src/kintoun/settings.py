@@ -29,6 +29,10 @@ class Server(Section, frozen=True):
     port: Annotated[int, Meta(ge=0, le=65535, description="TCP port to listen on.")] = 8888
     workers: Annotated[int, Meta(ge=1, description="Number of worker processes.")] = 1
     backlog: Annotated[int, Meta(ge=128, description="Connections that may wait for a worker.")] = 1024
+    connections: Annotated[int, Meta(ge=16, description="Connections that one worker serves at once.")] = 4096
+    stop_seconds: Annotated[
+        int, Meta(ge=1, le=600, description="How long requests may go on after the server was asked to stop.")
+    ] = 20
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="Least level that is logged.")
     ] = "info"

@@ -9,6 +9,10 @@ import click
 from kintoun import __version__
 
 COMMANDS = {
+    "serve": "kintoun.cli.serve:serve",
+    "init": "kintoun.cli.init:init",
+    "migrate": "kintoun.cli.migrate:migrate",
+    "config": "kintoun.cli.config:config",
     "version": "kintoun.cli.version:version",
 }
 

@@ -27,6 +27,7 @@ __all__ = [
     "read_environment",
     "read_file",
     "revive",
+    "tree_of",
 ]
 
 PREFIX = "KINTOUN_"
@@ -94,6 +95,23 @@ def revive(text: str) -> Settings:
     settings = msgspec.convert(plain, Settings)
     typed = {name: msgspec.convert(value, section_of(name)) for name, value in sections.items()}
     return msgspec.structs.replace(settings, sections=typed)
+
+
+def tree_of(settings: Settings) -> dict[str, Any]:
+    """The settings as the content of a configuration file; what is None is left out."""
+    plain: dict[str, Any] = _without_none(msgspec.to_builtins(settings))
+    sections = plain.pop("sections")
+    tables = {name: value for name, value in plain.items() if isinstance(value, dict)}
+    others = {name: value for name, value in plain.items() if name not in tables}
+    return {**others, **tables, **sections}
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value]
+    return value
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -34,11 +34,12 @@ def _is_table(value: Any) -> bool:
 
 
 def _key(name: str) -> str:
-    return name if BARE.fullmatch(name) else _text(name)
+    return name if BARE.fullmatch(name) else text(name)
 
 
-def _text(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+def text(value: str) -> str:
+    """A string as TOML writes it."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _value(value: Any) -> str:
@@ -48,7 +49,7 @@ def _value(value: Any) -> str:
         case int() | float():
             return repr(value)
         case str():
-            return _text(value)
+            return text(value)
         case Mapping():
             return "{ " + ", ".join(f"{_key(name)} = {_value(item)}" for name, item in value.items()) + " }"
         case Sequence():

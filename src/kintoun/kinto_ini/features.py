@@ -17,7 +17,7 @@ BROUGHT_ALONG = {"kinto.plugins.admin": ("permissions",)}
 
 
 class PolicyKind(NamedTuple):
-    """An authentication policy: its name in our settings, the feature that brings it, its fixed user prefix."""
+    """An authentication policy: its name here, the feature that brings it, its fixed user prefix."""
 
     use: str
     feature: str

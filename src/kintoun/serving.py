@@ -1,0 +1,127 @@
+"""The processes: one that watches, and workers that serve."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.log import LogLevels
+
+from kintoun.config import dump, revive
+from kintoun.settings import Server, Settings
+
+RESOLVED = "KINTOUN_RESOLVED_SETTINGS"
+"""The variable by which a worker gets the settings as they were resolved, in JSON."""
+
+READY_SECONDS = 60.0
+LOG = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(levelname)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "loggers": {"_granian": {"handlers": ["stderr"], "level": "WARNING", "propagate": False}},
+}
+LEVELS = {
+    "debug": LogLevels.debug,
+    "info": LogLevels.warning,
+    "warning": LogLevels.warning,
+    "error": LogLevels.error,
+}
+"""What the process manager says at each of our levels: its tale of workers is for debugging."""
+
+
+class AddressInUse(Exception):
+    """The address cannot be listened on; the message says why."""
+
+
+def application() -> Any:
+    """The ASGI application of a worker, from the settings that its parent resolved."""
+    from kintoun.app import create_app
+
+    return create_app(revive(os.environ[RESOLVED]))
+
+
+def url(server: Server) -> str:
+    """The base URL of the API as somebody on this machine writes it."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104
+    return f"http://{f'[{host}]' if ':' in host else host}:{server.port}/v1/"
+
+
+def run(settings: Settings, when_ready: Callable[[], None]) -> int:
+    """Serve until SIGTERM or SIGINT, and return 0, or 1 when the workers kept failing.
+
+    `when_ready` is called from a thread when the first answer has been seen. Raises AddressInUse.
+    """
+    server = settings.server
+    check_address(server)
+    os.environ[RESOLVED] = dump(settings)
+    manager = Granian(
+        "kintoun.serving:application",
+        factory=True,
+        address=server.host,
+        port=server.port,
+        interface=Interfaces.ASGI,
+        loop=Loops.asyncio if sys.platform == "win32" else Loops.uvloop,
+        http=HTTPModes.auto,
+        websockets=False,
+        workers=server.workers,
+        backlog=server.backlog,
+        backpressure=server.connections,
+        workers_kill_timeout=server.stop_seconds,
+        respawn_failed_workers=True,
+        log_access=False,
+        log_level=LEVELS[server.log_level],
+        log_dictconfig=LOG,
+    )
+    manager.on_startup(lambda: _announce(server, when_ready))
+    try:
+        manager.serve()
+    except SystemExit as stop:
+        return 1 if stop.code else 0
+    return 0
+
+
+def check_address(server: Server) -> None:
+    """Raise AddressInUse when somebody listens there already.
+
+    Workers share their address through SO_REUSEPORT, with which a second server would start on the same port
+    without a word and take half of the requests.
+    """
+    family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((server.host, server.port))
+    except OSError as error:
+        raise AddressInUse(f"cannot listen on {server.host}:{server.port}: {error.strerror}") from error
+
+
+def _announce(server: Server, when_ready: Callable[[], None]) -> None:
+    threading.Thread(target=_wait_until_ready, args=(server, when_ready), daemon=True).start()
+
+
+def _wait_until_ready(server: Server, when_ready: Callable[[], None]) -> None:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(OSError):
+            if _answers(host, server.port):
+                when_ready()
+                return
+        time.sleep(0.02)
+
+
+def _answers(host: str, port: int) -> bool:
+    with socket.create_connection((host, port), timeout=5) as connection:
+        connection.sendall(
+            b"GET /v1/__lbheartbeat__ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )
+        return connection.recv(5) == b"HTTP/"
