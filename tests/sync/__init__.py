@@ -1,0 +1,1 @@
+"""The sync guarantee: clients that write histories, and a checker that judges them."""
