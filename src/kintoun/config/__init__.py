@@ -55,7 +55,7 @@ def read_file(path: Path, tree: Tree) -> None:
     tables = {*core_sections(), *open_tables(), *feature_names()}
     for name, value in content.items():
         if isinstance(value, dict):
-            tree.sections.setdefault(name, {})
+            tree.begin(name, source)
             for key, item in (_flat(value) if name in open_tables() else value).items():
                 tree.put(name, key, Value(_beside(name, key, item, path), source))
         elif name in tables:

@@ -38,10 +38,17 @@ class Tree:
     """Everything that was configured, by section and key; what stands outside has the section ``."""
 
     sections: dict[str, dict[str, Value]] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+
+    def begin(self, section: str, source: str) -> None:
+        """Say that a source has a section, be it an empty one."""
+        self.sections.setdefault(section, {})
+        self.sources.setdefault(section, source)
 
     def put(self, section: str, key: str, value: Value) -> None:
         """Set a value, over what was there."""
-        self.sections.setdefault(section, {})[key] = value
+        self.begin(section, value.source)
+        self.sections[section][key] = value
 
 
 @cache
@@ -62,7 +69,9 @@ def core_sections() -> dict[str, type[Section]]:
 def open_tables() -> frozenset[str]:
     """Tables of Settings whose keys the deployment chooses: `access`, `cache_expires`."""
     return frozenset(
-        name for name, kind in field_types(Settings).items() if _is_mapping(kind) and name != "sections"
+        name
+        for name, kind in field_types(Settings).items()
+        if get_origin(bare(kind)) is dict and name != "sections"
     )
 
 
@@ -72,103 +81,101 @@ def top_keys() -> frozenset[str]:
     return frozenset(name for name in field_types(Settings) if name not in taken)
 
 
-def decode(tree: Tree) -> Settings:
-    """The settings that a tree describes; raises ConfigError with every mistake in it."""
-    problems: list[Problem] = []
-    decoded: dict[str, Any] = {}
-    sections: dict[str, Any] = {}
-    kinds = core_sections()
-    for name, values in tree.sections.items():
-        if not name:
-            decoded.update(_fields(field_types(Settings), top_keys(), "", values, problems))
-        elif name in open_tables():
-            decoded[name] = _open_table(name, values, problems)
-        elif name in kinds:
-            decoded[name] = _section(kinds[name], name, values, problems)
-        else:
-            sections[name] = _feature_section(name, values, problems)
-    _check_features(decoded.get("features", []), tree, problems)
-    if problems:
-        raise ConfigError(problems)
-    return Settings(**decoded, sections=sections)
-
-
 def bare(kind: Any) -> Any:
     """A type without its `Annotated` wrapping."""
     return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
-def _is_mapping(kind: Any) -> bool:
-    return get_origin(bare(kind)) is dict
+def decode(tree: Tree) -> Settings:
+    """The settings that a tree describes; raises ConfigError with every mistake in it."""
+    return _Decoder(tree).decode()
 
 
-def _check_features(names: list[str], tree: Tree, problems: list[Problem]) -> None:
-    known = feature_names()
-    for name in names:
-        if name not in known:
-            source = tree.sections[""]["features"].source
-            problems.append(
-                Problem(source, "", "features", f"no feature `{name}` is installed{suggestion(name, known)}")
-            )
+class _Decoder:
+    """One pass over a tree, which collects its mistakes."""
 
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.problems: list[Problem] = []
 
-def _feature_section(name: str, values: Mapping[str, Value], problems: list[Problem]) -> Section | None:
-    kind = section_of(name)
-    if kind is not None:
-        return _section(kind, name, values, problems)
-    source = next((value.source for value in values.values()), "configuration")
-    if name in feature_names():
-        problems.append(Problem(source, name, "", "this feature has no settings"))
-    else:
-        known = [*core_sections(), *open_tables(), *feature_names()]
-        problems.append(Problem(source, name, "", f"no such section{suggestion(name, known)}"))
-    return None
+    def decode(self) -> Settings:
+        decoded: dict[str, Any] = self._fields(field_types(Settings), top_keys(), "")
+        self._check_features(decoded.get("features", []))
+        kinds = core_sections()
+        sections: dict[str, Section | None] = {}
+        for name in filter(None, self.tree.sections):
+            if name in open_tables():
+                decoded[name] = self._open_table(name)
+            elif name in kinds:
+                decoded[name] = self._section(kinds[name], name)
+            else:
+                sections[name] = self._feature_section(name)
+        for name in decoded.get("features", []):
+            kind = section_of(name)
+            if kind is not None and name not in sections:
+                sections[name] = self._section(kind, name)
+        if self.problems:
+            raise ConfigError(self.problems)
+        return Settings(**decoded, sections=sections)
 
+    def _problem(self, source: str, section: str, key: str, rule: str) -> None:
+        self.problems.append(Problem(source, section, key, rule))
 
-def _section(
-    kind: type[Section], name: str, values: Mapping[str, Value], problems: list[Problem]
-) -> Section | None:
-    types = field_types(kind)
-    before = len(problems)
-    fields = _fields(types, frozenset(types), name, values, problems)
-    required = [
-        item.name for item in msgspec.structs.fields(kind) if item.required and item.encode_name not in values
-    ]
-    source = next((value.source for value in values.values()), "configuration")
-    problems += [Problem(source, name, key, "must be given") for key in required]
-    return kind(**fields) if len(problems) == before else None
+    def _source(self, section: str) -> str:
+        return self.tree.sources.get(section, "configuration")
 
+    def _check_features(self, names: list[str]) -> None:
+        known = feature_names()
+        for name in names:
+            if name not in known:
+                source = self.tree.sections[""]["features"].source
+                self._problem(
+                    source, "", "features", f"no feature `{name}` is installed{suggestion(name, known)}"
+                )
 
-def _fields(
-    types: Mapping[str, Any],
-    known: frozenset[str],
-    section: str,
-    values: Mapping[str, Value],
-    problems: list[Problem],
-) -> dict[str, Any]:
-    decoded = {}
-    for key, value in values.items():
-        if key not in known:
-            problems.append(Problem(value.source, section, key, f"no such key{suggestion(key, known)}"))
-            continue
-        try:
-            decoded[key] = convert(value, types[key])
-        except ValueError as error:
-            problems.append(Problem(value.source, section, *_rule(key, error)))
-    return decoded
+    def _feature_section(self, name: str) -> Section | None:
+        kind = section_of(name)
+        if kind is not None:
+            return self._section(kind, name)
+        if name in feature_names():
+            self._problem(self._source(name), name, "", "this feature has no settings")
+        else:
+            known = [*core_sections(), *open_tables(), *feature_names()]
+            self._problem(self._source(name), name, "", f"no such section{suggestion(name, known)}")
+        return None
 
+    def _section(self, kind: type[Section], name: str) -> Section | None:
+        before = len(self.problems)
+        types = field_types(kind)
+        fields = self._fields(types, frozenset(types), name)
+        values = self.tree.sections.get(name, {})
+        for item in msgspec.structs.fields(kind):
+            if item.required and item.encode_name not in values:
+                self._problem(self._source(name), name, item.encode_name, "must be given")
+        return kind(**fields) if len(self.problems) == before else None
 
-def _open_table(name: str, values: Mapping[str, Value], problems: list[Problem]) -> dict[str, Any]:
-    decoded: dict[str, Any] = dict(getattr(Settings(), name))
-    kind = field_types(Settings)[name]
-    element = get_args(bare(kind))[1]
-    for key, value in values.items():
-        try:
-            plain = convert(value, element)
-            decoded |= msgspec.convert({key: plain}, kind)
-        except ValueError as error:
-            problems.append(Problem(value.source, name, *_rule(key, error)))
-    return decoded
+    def _fields(self, types: Mapping[str, Any], known: frozenset[str], section: str) -> dict[str, Any]:
+        decoded = {}
+        for key, value in self.tree.sections.get(section, {}).items():
+            if key not in known:
+                self._problem(value.source, section, key, f"no such key{suggestion(key, known)}")
+                continue
+            try:
+                decoded[key] = convert(value, types[key])
+            except ValueError as error:
+                self._problem(value.source, section, *_rule(key, error))
+        return decoded
+
+    def _open_table(self, name: str) -> dict[str, Any]:
+        decoded: dict[str, Any] = dict(getattr(Settings(), name))
+        kind = field_types(Settings)[name]
+        element = get_args(bare(kind))[1]
+        for key, value in self.tree.sections[name].items():
+            try:
+                decoded |= msgspec.convert({key: convert(value, element)}, kind)
+            except ValueError as error:
+                self._problem(value.source, name, *_rule(key, error))
+        return decoded
 
 
 def convert(value: Value, kind: Any) -> Any:
