@@ -12,6 +12,8 @@ COMMANDS = {
     "serve": "kintoun.cli.serve:serve",
     "init": "kintoun.cli.init:init",
     "migrate": "kintoun.cli.migrate:migrate",
+    "import": "kintoun.cli.import_:import_",
+    "export": "kintoun.cli.export:export",
     "config": "kintoun.cli.config:config",
     "version": "kintoun.cli.version:version",
 }

@@ -125,5 +125,5 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _beside(section: str, key: str, value: Any, path: Path) -> Any:
     """A relative SQLite file is looked for beside the file that names it."""
     if (section, key) == ("storage", "url") and isinstance(value, str) and value.startswith("sqlite:"):
-        return f"sqlite:{path.resolve().parent / value.removeprefix('sqlite:')}"
+        return f"sqlite:{path.resolve().parent / value.removeprefix('sqlite:').removeprefix('//')}"
     return value
