@@ -95,7 +95,7 @@ def _check_refusal(evidence: Evidence, step: Step, target: str) -> Iterator[Viol
     versions = evidence.versions.of(step.list_path)
     if step.if_match is not None and step.status == 412:
         still = _certain(versions, target, step)
-        if still is not None and still.ts == step.if_match:
+        if still is not None and not still.deleted and still.ts == step.if_match:
             yield _violation("S4", step, f"{step} was refused, though {still} was the current version", still)
     elif step.headers.get("if-none-match") == "*" and step.status == 412:
         if not versions.may_have_changed(target, step.op.end) and not any(
@@ -171,7 +171,7 @@ def _certain_but(versions: ListVersions, object_id: str, step: Step) -> Version 
 
 
 def batches(evidence: Evidence) -> Iterator[Violation]:
-    """S2, S5: the writes of a batch are consecutive, done together and seen together."""
+    """S2, S5: the writes of a batch follow one another, nobody else's among them, and are seen together."""
     groups: defaultdict[int, list[Step]] = defaultdict(list)
     for step in evidence.steps:
         if step.index is not None:
@@ -184,12 +184,14 @@ def batches(evidence: Evidence) -> Iterator[Violation]:
         found.sort()
     for steps in groups.values():
         if steps[0].op.status == 200:
-            yield from _check_whole(steps, etags)
+            yield from _check_whole(evidence, steps, etags)
         else:
             yield from _check_half(evidence, steps)
 
 
-def _check_whole(steps: list[Step], etags: dict[str, list[tuple[int, int]]]) -> Iterator[Violation]:
+def _check_whole(
+    evidence: Evidence, steps: list[Step], etags: dict[str, list[tuple[int, int]]]
+) -> Iterator[Violation]:
     stamps: defaultdict[str, list[int]] = defaultdict(list)
     for step in steps:
         if step.status is None or step.status >= 500 or step.status == 409:
@@ -198,10 +200,10 @@ def _check_whole(steps: list[Step], etags: dict[str, list[tuple[int, int]]]) -> 
     for name, taken in stamps.items():
         if not taken:
             continue
-        if taken != list(range(taken[0], taken[0] + len(taken))):
-            text = (
-                f"batch #{steps[0].op.number} took the timestamps {taken}, not consecutive ones in its order"
-            )
+        between = evidence.versions.of(name).between(taken[0] - 1, max(taken))
+        if [version.ts for version in between] != taken:
+            others = [str(version) for version in between if version.ts not in taken]
+            text = f"batch #{steps[0].op.number} took {taken}, in this order; among them are {others}"
             yield Violation("S2", name, text, (steps[0].op.number,))
         seen = etags.get(name, [])
         place = bisect_right(seen, (taken[0], -1))

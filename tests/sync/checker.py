@@ -6,7 +6,7 @@ The clauses, with the names that violations carry:
 S1        No loss: who holds ETag *e* of a list has every write committed with a timestamp up to *e*, or what
           superseded it; the pages of one listing carry the ETag of the first.
 S2        Order: timestamps are unique in a list and grow in commit order; a write that begins after another
-          was answered has the greater one; the writes of a batch have consecutive ones.
+          was answered has the greater one; a batch has rising ones with nobody else's among them.
 S3        Reads do not go back: nobody is shown a state older than one that was already shown to anybody, and
           an answer shows exactly the state of its ETag.
 S4        Preconditions: of the writes with one ``If-Match`` exactly one is done, on the version it names.

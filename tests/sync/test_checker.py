@@ -159,9 +159,15 @@ def a_write_gets_a_timestamp_that_a_poller_already_held(s: Script) -> None:
     s.put("a", 5)
 
 
-@bad("S2")
-def the_writes_of_a_batch_are_not_consecutive(s: Script) -> None:
+@good
+def a_batch_may_skip_timestamps_that_nobody_has(s: Script) -> None:
     s.batch(("a", 1), ("b", 3))
+
+
+@bad("S2")
+def another_write_gets_among_those_of_a_batch(s: Script) -> None:
+    s.batch(("a", 1), ("b", 3), at=(0, 100))
+    s.put("c", 2, at=(0, 100))
 
 
 @bad("S2")

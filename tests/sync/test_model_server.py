@@ -1,4 +1,4 @@
-"""Clients and checker together are shown to find each fault of a broken server, and nothing in a sound one."""
+"""Clients and checker together find each fault of a broken server, and nothing in a sound one."""
 
 from __future__ import annotations
 
