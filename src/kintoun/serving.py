@@ -55,6 +55,16 @@ def url(server: Server) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{server.port}/v1/"
 
 
+def check(settings: Settings) -> None:
+    """Compose the application once, so that a mistake ends this process and not one worker after the other.
+
+    Raises ValueError when its parts do not fit together. What it imports, the workers share.
+    """
+    from kintoun.app import create_app
+
+    create_app(settings)
+
+
 def run(settings: Settings, when_ready: Callable[[], None]) -> int:
     """Serve until SIGTERM or SIGINT, and return 0, or 1 when the workers kept failing.
 

@@ -9,6 +9,7 @@ import pytest
 from msgspec import Meta, field
 
 from kintoun.config import discovery
+from kintoun.plugin import Plugin
 from kintoun.settings import Section
 
 
@@ -27,7 +28,7 @@ class SigningSection(Section, frozen=True):
     key_file: Annotated[str, Meta(description="File of the private key.")]
 
 
-class History:
+class History(Plugin):
     """A feature with settings and Kinto keys."""
 
     name: ClassVar[str] = "history"
@@ -40,7 +41,7 @@ class History:
     }
 
 
-class Signing:
+class Signing(Plugin):
     """A feature that stands for a plugin with a name of its own."""
 
     name: ClassVar[str] = "signing"
@@ -49,16 +50,15 @@ class Signing:
     kinto_includes: ClassVar[tuple[str, ...]] = ("kinto_remote_settings.signer", "kinto_signer")
 
 
-def _plain(feature_name: str) -> type:
-    members = {"name": feature_name, "settings": None, "kinto_keys": {}}
-    return type(feature_name.title(), (), members)
+def _plain(feature_name: str) -> type[Plugin]:
+    return type(feature_name.title(), (Plugin,), {"name": feature_name})
 
 
 class _EntryPoint:
-    def __init__(self, target: type) -> None:
+    def __init__(self, target: type[Plugin]) -> None:
         self.target = target
 
-    def load(self) -> type:
+    def load(self) -> type[Plugin]:
         return self.target
 
 

@@ -37,7 +37,13 @@ def show(config: Path | None, kinto_ini: Path | None, data: Path | None, secrets
 @reported
 def check(config: Path | None, kinto_ini: Path | None, data: Path | None) -> None:
     """Check the configuration and name every mistake in it."""
+    from kintoun import serving
+
     settings = resolve(config, kinto_ini, data)
+    try:
+        serving.check(settings)
+    except ValueError as error:
+        fail(Exit.CONFIGURATION, str(error))
     click.echo(f"The configuration is good; features: {', '.join(settings.features) or 'none'}.")
 
 

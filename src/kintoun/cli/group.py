@@ -12,6 +12,7 @@ COMMANDS = {
     "serve": "kintoun.cli.serve:serve",
     "init": "kintoun.cli.init:init",
     "migrate": "kintoun.cli.migrate:migrate",
+    "user": "kintoun.cli.user:user",
     "import": "kintoun.cli.import_:import_",
     "export": "kintoun.cli.export:export",
     "config": "kintoun.cli.config:config",

@@ -44,18 +44,20 @@ def serve(
             data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kintoun-")))
         settings = resolve(config, kinto_ini, data, {"host": host, "port": port, "workers": workers})
         try:
+            serving.check(settings)
             serving.check_address(settings.server)
             password = asyncio.run(_prepare(settings, admin))
             code = serving.run(settings, lambda: _greet(settings, admin, password))
         except serving.AddressInUse as error:
             fail(Exit.ADDRESS, str(error))
+        except ValueError as error:
+            fail(Exit.CONFIGURATION, str(error))
     if code:
         fail(Exit.FAILED, "the workers kept failing")
 
 
 async def _prepare(settings: Settings, admin: str | None) -> str | None:
     """Migrate the schema and make the first account; returns the password that was made up for it."""
-    from kintoun.cli.accounts import add_account, made_up_password
     from kintoun.storage import open_store
 
     store = await open_store(settings.storage)
@@ -63,6 +65,8 @@ async def _prepare(settings: Settings, admin: str | None) -> str | None:
         await store.migrate()
         if admin is None:
             return None
+        from kintoun.cli.accounts import add_account, made_up_password
+
         given = os.environ.get(PASSWORD_VARIABLE)
         password = given or made_up_password()
         added = await add_account(store, admin, password)

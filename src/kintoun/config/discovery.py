@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING
 
+from kintoun.config.problems import ConfigError, Problem
+from kintoun.plugin import Plugin
 from kintoun.settings import Section
-
-if TYPE_CHECKING:
-    from kintoun.plugin import Plugin
 
 GROUP = "kintoun.plugins"
 
@@ -26,8 +24,13 @@ def feature_names() -> list[str]:
 
 @cache
 def feature(name: str) -> type[Plugin]:
-    """The class of the installed feature `name`; raises KeyError when there is none."""
-    plugin: type[Plugin] = _entry_points()[name].load()
+    """The class of the feature `name`; raises KeyError when it is not installed, ConfigError when broken."""
+    point = _entry_points()[name]
+    try:
+        plugin: type[Plugin] = point.load()
+    except (ImportError, AttributeError) as error:
+        rule = f"the feature `{name}` cannot be loaded: {error}"
+        raise ConfigError([Problem(f"entry point {GROUP}: {point.value}", "", "", rule)]) from error
     return plugin
 
 

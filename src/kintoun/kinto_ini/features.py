@@ -82,7 +82,7 @@ class FeatureKeys:
 
 def includes_of(module: str) -> list[str]:
     """The installed features that stand for a module of Kinto's `includes`."""
-    names = [name for name in feature_names() if module in getattr(feature(name), "kinto_includes", ())]
+    names = [name for name in feature_names() if module in feature(name).kinto_includes]
     if module.startswith(BUILT_IN):
         names += [
             name

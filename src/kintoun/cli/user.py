@@ -1,0 +1,93 @@
+"""`kintoun user`: create, password, delete."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import click
+
+from kintoun.cli import accounts
+from kintoun.cli.exits import Exit, fail, reported
+from kintoun.cli.options import resolve, settings_options
+from kintoun.settings import Settings
+from kintoun.storage import Store, open_store
+
+password_option = click.option(
+    "--password",
+    "-p",
+    envvar="KINTOUN_PASSWORD",
+    help="The password; asked for when it is neither given nor in KINTOUN_PASSWORD.",
+)
+
+
+@click.group()
+def user() -> None:
+    """Make and remove accounts, without a running server or beside one."""
+
+
+@user.command()
+@click.argument("name")
+@password_option
+@settings_options
+@reported
+def create(
+    name: str, password: str | None, config: Path | None, kinto_ini: Path | None, data: Path | None
+) -> None:
+    """Make the account NAME."""
+    settings = _settings(name, config, kinto_ini, data)
+    secret = _asked(password)
+    if not _run(settings, lambda store: accounts.add_account(store, name, secret)):
+        fail(Exit.FAILED, f"there is an account {name!r} already")
+    click.echo(f"Made account:{name}.")
+
+
+@user.command("password")
+@click.argument("name")
+@password_option
+@settings_options
+@reported
+def password_(
+    name: str, password: str | None, config: Path | None, kinto_ini: Path | None, data: Path | None
+) -> None:
+    """Set the password of the account NAME, which is made when it is not there."""
+    settings = _settings(name, config, kinto_ini, data)
+    secret = _asked(password)
+    _run(settings, lambda store: accounts.add_account(store, name, secret, overwrite=True))
+    click.echo(f"Set the password of account:{name}.")
+
+
+@user.command()
+@click.argument("name")
+@settings_options
+@reported
+def delete(name: str, config: Path | None, kinto_ini: Path | None, data: Path | None) -> None:
+    """Delete the account NAME. What it was granted stays, for an account of that name."""
+    settings = _settings(name, config, kinto_ini, data)
+    if not _run(settings, lambda store: accounts.delete_account(store, name)):
+        fail(Exit.FAILED, f"there is no account {name!r}")
+    click.echo(f"Deleted account:{name}.")
+
+
+def _settings(name: str, config: Path | None, kinto_ini: Path | None, data: Path | None) -> Settings:
+    if not accounts.is_account_name(name):
+        fail(Exit.USAGE, f"{name!r} cannot be the name of an account")
+    return resolve(config, kinto_ini, data)
+
+
+def _asked(password: str | None) -> str:
+    chosen: str = password or click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return chosen
+
+
+def _run(settings: Settings, action: Callable[[Store], Awaitable[bool]]) -> bool:
+    async def run() -> bool:
+        store = await open_store(settings.storage)
+        try:
+            await store.migrate()
+            return await action(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
