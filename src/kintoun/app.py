@@ -1,0 +1,239 @@
+"""The composition root: the one place that knows which features there are, and wires everything together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from kintoun.config import feature
+from kintoun.http.answers import Answer, error_answer
+from kintoun.http.asgi import Adapter, Base, Limits, Receive, Scope, Send
+from kintoun.http.cors import Cors
+from kintoun.http.requests import Request
+from kintoun.http.routing import Endpoint, Router
+from kintoun.http.wire import Wire
+from kintoun.model import json
+from kintoun.model.errors import (
+    BACKEND,
+    SERVICE_DEPRECATED,
+    UNDEFINED,
+    ProtocolError,
+)
+from kintoun.model.kinds import BUCKET, COLLECTION, GROUP, RECORD, Kind
+from kintoun.model.parameters import QueryLimits
+from kintoun.plugin import PolicyFactory
+from kintoun.resources.access import Access
+from kintoun.resources.batching import post_batch
+from kintoun.resources.context import AfterCommit, BeforeCommit, Context, Rules, Service
+from kintoun.resources.dispatch import dispatch
+from kintoun.resources.endpoints import endpoints_of
+from kintoun.resources.erasure import delete_user_data
+from kintoun.resources.root import ENDPOINTS
+from kintoun.settings import Settings
+from kintoun.storage import make_store
+from kintoun.storage.reclaiming import reclaim_for_ever
+from kintoun.storage.rows import Conflict, Unavailable
+
+log = structlog.get_logger()
+
+OVERLOADED = "Service temporary unavailable due to overloading or maintenance, please retry later."
+BROKEN = "A programmatic error occurred, developers have been informed."
+GONE = "The service you are trying to connect no longer exists at this location."
+
+
+class Composition:
+    """The registry that features fill, and the service that comes of it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        http, limits = settings.http, settings.limits
+        wire = Wire(
+            Cors(http.cors_origins, http.cors_max_age_seconds),
+            str(http.backoff_seconds) if http.backoff_seconds is not None else None,
+            http.backoff_percentage,
+            _alert(settings),
+        )
+        self.service = Service(
+            settings,
+            make_store(settings.storage),
+            Router(),
+            wire,
+            Access(settings.access),
+            query_limits=QueryLimits(
+                filters=limits.filters, sort_fields=limits.sort_fields, items=limits.in_items
+            ),
+            token_key=settings.protocol.userid_secret.encode()[:64],
+            dispatch=dispatch,
+        )
+        self._policies: dict[str, PolicyFactory] = {}
+        self._background: list[Callable[[], Awaitable[None]]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # What features call
+
+    def endpoint(self, endpoint: Endpoint) -> None:
+        self.service.router.add(endpoint)
+
+    def kind(self, kind: Kind, rules: Rules) -> None:
+        self.service.rules[kind] = rules
+        for endpoint in endpoints_of(kind, self.settings.protocol.disabled_endpoints):
+            self.endpoint(endpoint)
+
+    def capability(self, name: str, description: str, url: str, **extra: Any) -> None:
+        self.service.capabilities[name] = {"description": description, "url": url, **extra}
+
+    def root_setting(self, name: str, value: Any) -> None:
+        self.service.root_settings[name] = value
+
+    def user_info(self, describe: Callable[[Context], Mapping[str, Any]]) -> None:
+        self.service.user_info.append(describe)
+
+    def policy(self, use: str, make: PolicyFactory) -> None:
+        self._policies[use] = make
+
+    def before_commit(self, hook: BeforeCommit) -> None:
+        self.service.before_commit.append(hook)
+
+    def after_commit(self, hook: AfterCommit) -> None:
+        self.service.after_commit.append(hook)
+
+    def heartbeat(self, name: str, check: Callable[[], Awaitable[bool | None]]) -> None:
+        self.service.heartbeats[name] = check
+
+    def background(self, work: Callable[[], Awaitable[None]]) -> None:
+        self._background.append(work)
+
+    # Wiring
+
+    def compose(self) -> None:
+        """Put the core and the features that are switched on together. Raises ValueError when they do not fit."""
+        for endpoint in ENDPOINTS:
+            self.endpoint(endpoint)
+        self.endpoint(Endpoint("batch", "/batch", {"POST": post_batch}))
+        self.endpoint(Endpoint("user-data", "/__user_data__/{principal:tail}", {"DELETE": delete_user_data}))
+        for kind in (BUCKET, COLLECTION, GROUP, RECORD):
+            self.kind(kind, Rules())
+        for name in ("storage", "permission", "cache"):
+            self.heartbeat(name, self._storage_answers)
+        if self.settings.protocol.schema_validation:
+            self.capability(
+                "schema",
+                "Validates collection records with JSON schemas.",
+                f"{self.settings.project.docs}concepts/schemas/",
+            )
+        self.background(lambda: reclaim_for_ever(self.service.store))
+        for name in self.settings.features:
+            feature(name)().setup(self, self.settings.sections.get(name))
+        self.service.policies = tuple(
+            self._policy_factory(policy.use)(policy, self.settings) for policy in self.settings.policies
+        )
+
+    def _policy_factory(self, use: str) -> PolicyFactory:
+        if use not in self._policies:
+            known = ", ".join(sorted(self._policies)) or "none"
+            raise ValueError(f"policies: no feature that is switched on brings {use!r} (known: {known})")
+        return self._policies[use]
+
+    async def _storage_answers(self) -> bool:
+        await self.service.store.engine.ping()
+        return True
+
+    async def start(self) -> None:
+        await self.service.store.open()
+        for work in self._background:
+            self._tasks.append(asyncio.ensure_future(work()))
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.service.store.close()
+
+    async def respond(self, request: Request) -> Answer:
+        """The answer to a request, whatever happens."""
+        try:
+            if self._ended():
+                raise ProtocolError(410, SERVICE_DEPRECATED, GONE)
+            context = Context(self.service, request)
+            await context.identify()
+            return await dispatch(context, request)
+        except ProtocolError as error:
+            return error_answer(error)
+        except (Unavailable, Conflict) as error:
+            log.error("storage unavailable", error=str(error), method=request.method, path=request.path)
+            retry = str(self.settings.http.retry_after_seconds)
+            return error_answer(
+                ProtocolError(503, BACKEND, OVERLOADED, headers=(("Retry-After", retry),))
+            )
+        except Exception:
+            log.exception("unexpected error", method=request.method, path=request.path)
+            return error_answer(
+                ProtocolError(500, UNDEFINED, BROKEN, info=self.settings.project.error_info_link)
+            )
+
+    def _ended(self) -> bool:
+        date = self.settings.end_of_service.date
+        return date is not None and _moment(date) < datetime.now(UTC)
+
+
+def _moment(date: str) -> datetime:
+    moment = datetime.fromisoformat(date)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _alert(settings: Settings) -> str | None:
+    """The `Alert` header of a service that ends (protocol section 1.6)."""
+    end = settings.end_of_service
+    if end.date is None:
+        return None
+    ended = _moment(end.date) < datetime.now(UTC)
+    alert = {"code": "hard-eol" if ended else "soft-eol"}
+    if end.message is not None:
+        alert["message"] = end.message
+    alert["url"] = end.url or settings.project.docs
+    return json.encode_text(alert)
+
+
+class Application:
+    """The ASGI application."""
+
+    def __init__(self, composition: Composition) -> None:
+        self.composition = composition
+        settings = composition.settings
+        limits = Limits(
+            settings.limits.body_bytes, settings.limits.url_bytes, settings.limits.header_bytes
+        )
+        base = Base(settings.http.public_scheme, settings.http.public_host)
+        self._adapter = Adapter(composition.respond, composition.service.wire, limits, base)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._adapter(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    await self.composition.start()
+                except Unavailable as error:
+                    await send({"type": "lifespan.startup.failed", "message": str(error)})
+                    return
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await self.composition.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+def create_app(settings: Settings) -> Application:
+    """The application for a configuration. Raises ValueError when its parts do not fit together."""
+    composition = Composition(settings)
+    composition.compose()
+    return Application(composition)

@@ -1,0 +1,46 @@
+"""An answer as handlers give it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kintoun.model import json
+from kintoun.model.errors import ProtocolError
+
+Headers = tuple[tuple[str, str], ...]
+
+JSON = "application/json"
+
+
+class Answer:
+    """One answer. `headers` are those that say something of this answer; the wire adds what every answer has.
+
+    `exposed` names the group of headers that scripts of other origins may read: see `cors.EXPOSED`.
+    """
+
+    __slots__ = ("body", "exposed", "headers", "media_type", "status")
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes = b"",
+        headers: Headers = (),
+        *,
+        media_type: str = JSON,
+        exposed: str = "plain",
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.headers = headers
+        self.media_type = media_type
+        self.exposed = exposed
+
+
+def json_answer(value: Any, status: int = 200, headers: Headers = (), *, exposed: str = "plain") -> Answer:
+    """The answer whose body is `value` as JSON."""
+    return Answer(status, json.encode(value), headers, exposed=exposed)
+
+
+def error_answer(error: ProtocolError) -> Answer:
+    """The answer that tells of an error."""
+    return json_answer(error.body(), error.status, error.headers)

@@ -1,0 +1,50 @@
+"""A request as handlers see it, whether it came over the wire or out of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class Request:
+    """One request.
+
+    `path` is decoded and has the version prefix, `query` is the raw query string, `headers` have lower-case
+    names. `base` is what the URLs in answers begin with, as `https://example.org`. `writable` headers of a
+    batch are its sub-requests' unless they have their own.
+    """
+
+    __slots__ = ("base", "body", "headers", "in_batch", "method", "parameters", "path", "peer", "query", "raw_path")
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        query: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        *,
+        base: str = "http://localhost",
+        peer: str | None = None,
+        raw_path: str | None = None,
+        in_batch: bool = False,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers: Mapping[str, str] = headers if headers is not None else {}
+        self.body = body
+        self.base = base
+        self.peer = peer
+        self.raw_path = raw_path if raw_path is not None else path
+        self.in_batch = in_batch
+        self.parameters: tuple[str, ...] = ()
+
+    @property
+    def url(self) -> str:
+        """The absolute URL of the request, without its query string."""
+        return self.base + self.raw_path
+
+    @property
+    def media_type(self) -> str:
+        """The type of the body in lower case, without parameters; empty when none was said."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -1,0 +1,87 @@
+"""From a URL to what serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kintoun.http.answers import Answer
+from kintoun.http.requests import Request
+
+PREFIX = "/v1"
+
+Handler = Callable[[Any, Request], Awaitable[Answer]]
+"""A handler takes the caller's context (see `resources.context`) and the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Everything that one URL pattern serves.
+
+    `name` is what settings, metrics and the API's description call it, as `record-plural` or `hello`;
+    `resource` is whether it serves objects, and so only JSON.
+    """
+
+    name: str
+    pattern: str
+    methods: Mapping[str, Handler]
+    resource: bool = False
+
+    @property
+    def allow(self) -> str:
+        """The `Allow` header: the methods that this URL knows."""
+        return ", ".join((*self.methods, "OPTIONS"))
+
+
+class _Node:
+    __slots__ = ("endpoint", "literal", "tail", "variable")
+
+    def __init__(self) -> None:
+        self.literal: dict[str, _Node] = {}
+        self.variable: _Node | None = None
+        self.tail: Endpoint | None = None
+        self.endpoint: Endpoint | None = None
+
+
+class Router:
+    """A tree of path segments: a literal one is preferred to `{variable}`, `{name:tail}` takes all the rest."""
+
+    def __init__(self) -> None:
+        self._root = _Node()
+        self.endpoints: list[Endpoint] = []
+
+    def add(self, endpoint: Endpoint) -> None:
+        """Serve `endpoint.pattern`, as `/buckets/{bucket_id}`, below the version prefix."""
+        self.endpoints.append(endpoint)
+        node = self._root
+        for segment in endpoint.pattern.split("/")[1:]:
+            if segment.endswith(":tail}"):
+                node.tail = endpoint
+                return
+            if segment.startswith("{"):
+                node.variable = node.variable or _Node()
+                node = node.variable
+            else:
+                node = node.literal.setdefault(segment, _Node())
+        if node.endpoint is not None:
+            raise ValueError(f"two endpoints at {endpoint.pattern}")
+        node.endpoint = endpoint
+
+    def find(self, path: str) -> tuple[Endpoint, tuple[str, ...]] | None:
+        """What serves a path (without its prefix), and the values of the pattern's variables."""
+        node = self._root
+        values: list[str] = []
+        tail: tuple[Endpoint, tuple[str, ...]] | None = None
+        segments = path.split("/")[1:]
+        for n, segment in enumerate(segments):
+            if node.tail is not None:
+                tail = node.tail, (*values, "/".join(segments[n:]))
+            following = node.literal.get(segment)
+            if following is None:
+                following = node.variable
+                if following is None or not segment:
+                    return tail
+                values.append(segment)
+            node = following
+        return (node.endpoint, tuple(values)) if node.endpoint is not None else tail

@@ -1,0 +1,51 @@
+"""What every answer has on the wire, whatever it answers (protocol sections 1.1, 1.3 and 1.6)."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from kintoun.http.answers import Answer
+from kintoun.http.cors import EXPOSED, Cors
+from kintoun.http.requests import Request
+
+CONTENT_SECURITY_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What a deployment puts on every answer."""
+
+    cors: Cors
+    backoff: str | None = None
+    backoff_percentage: int | None = None
+    alert: str | None = None
+
+    def backs_off(self) -> bool:
+        """Whether this answer is one of those that ask the client to come less often."""
+        return self.backoff_percentage is None or random.randrange(100) < self.backoff_percentage
+
+
+def complete(wire: Wire, request: Request, answer: Answer) -> list[tuple[str, str]]:
+    """All headers of an answer."""
+    own = {name for name, _ in answer.headers}
+    headers = [*answer.headers]
+    if answer.status != 304 and "Content-Type" not in own:
+        headers.append(("Content-Type", answer.media_type))
+    headers.append(("Content-Length", str(len(answer.body))))
+    headers.append(("Access-Control-Expose-Headers", EXPOSED[answer.exposed]))
+    headers.append(("X-Content-Type-Options", "nosniff"))
+    if "Content-Security-Policy" not in own:
+        headers.append(("Content-Security-Policy", CONTENT_SECURITY_POLICY))
+    origin = request.headers.get("origin")
+    if origin is not None and wire.cors.allows(origin):
+        headers.append(("Access-Control-Allow-Origin", wire.cors.allow_origin(origin)))
+        if not wire.cors.any:
+            headers.append(("Vary", "Origin"))
+    if wire.backoff is not None and wire.backs_off():
+        headers.append(("Backoff", wire.backoff))
+    if wire.alert is not None and "Alert" not in own:
+        headers.append(("Alert", wire.alert))
+    return headers
+
+

@@ -1,0 +1,38 @@
+"""What one write did to one object."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+from kintoun.model import json
+from kintoun.model.paths import Path
+
+Action = Literal["create", "update", "delete"]
+
+
+class Change(NamedTuple):
+    """One object before and after one write.
+
+    The bodies are finished JSON, ids and timestamps included: `old_body` is None for a creation, `new_body`
+    the tombstone of a deletion. `grants` is the text of the ACL after the write, `timestamp` the object's new
+    timestamp in milliseconds, `user` the id of who wrote, None for anonymous.
+    """
+
+    action: Action
+    path: Path
+    old_body: str | None
+    new_body: str
+    grants: str
+    timestamp: int
+    user: str | None
+
+    @property
+    def old(self) -> dict[str, Any] | None:
+        """The attributes before the write."""
+        return json.decode(self.old_body.encode()) if self.old_body is not None else None
+
+    @property
+    def new(self) -> dict[str, Any]:
+        """The attributes after the write, or the tombstone."""
+        attributes: dict[str, Any] = json.decode(self.new_body.encode())
+        return attributes

@@ -1,0 +1,76 @@
+"""The kinds of objects, described by data: what they are called, where they live, what may be granted on them."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import string
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+NAME_PATTERN = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
+ACCOUNT_PATTERN = re.compile(r"[a-zA-Z0-9][+.@a-zA-Z0-9_-]*")
+
+_FIRST = string.ascii_letters + string.digits
+_REST = _FIRST + "_-"
+
+
+def random_name() -> str:
+    """Eight characters that no other object of the list is likely to have (protocol section 3.2)."""
+    return secrets.choice(_FIRST) + "".join(secrets.choice(_REST) for _ in range(7))
+
+
+def random_uuid() -> str:
+    """A version 4 UUID in its usual form."""
+    return str(uuid.uuid4())
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Kind:
+    """One kind of object.
+
+    `permissions` are the names that its objects' ACLs may use; `new_id` makes the id of an object posted
+    without one, and is None where the client must choose it.
+    """
+
+    name: str
+    plural: str
+    parent: Kind | None = None
+    permissions: tuple[str, ...] = ("read", "write")
+    id_pattern: re.Pattern[str] = NAME_PATTERN
+    new_id: Callable[[], str] | None = random_name
+    lineage: tuple[Kind, ...] = field(init=False)
+    """This kind and those above it, the topmost first."""
+
+    def __post_init__(self) -> None:
+        above = self.parent.lineage if self.parent else ()
+        object.__setattr__(self, "lineage", (*above, self))
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+    @property
+    def create(self) -> str:
+        """The permission on a parent that lets its holder create objects of this kind."""
+        return f"{self.name}:create"
+
+    def accepts(self, object_id: object) -> bool:
+        """Whether `object_id` is well formed for this kind (protocol section 3.2)."""
+        return isinstance(object_id, str) and self.id_pattern.fullmatch(object_id) is not None
+
+
+BUCKET = Kind("bucket", "buckets", None, ("read", "write", "collection:create", "group:create"))
+COLLECTION = Kind("collection", "collections", BUCKET, ("read", "write", "record:create"))
+GROUP = Kind("group", "groups", BUCKET)
+RECORD = Kind("record", "records", COLLECTION, new_id=random_uuid)
+
+ACCOUNT = Kind("account", "accounts", None, id_pattern=ACCOUNT_PATTERN, new_id=None)
+
+CREDENTIAL = Kind("credential", "credentials", None, (), ACCOUNT_PATTERN, None)
+"""What an account is recognised by. No URL leads to these objects, so nothing can show a password's hash."""
+
+KINDS = (BUCKET, COLLECTION, GROUP, RECORD, ACCOUNT, CREDENTIAL)
+BY_PLURAL = {kind.plural: kind for kind in KINDS}
+CHILDREN: dict[Kind, tuple[Kind, ...]] = {BUCKET: (COLLECTION, GROUP), COLLECTION: (RECORD,)}
+"""The kinds of the lists that come and go with an object."""

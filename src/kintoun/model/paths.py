@@ -1,0 +1,101 @@
+"""Where objects live: the only place that knows how paths are made of kinds and ids."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kintoun.model.kinds import (
+    ACCOUNT,
+    BUCKET,
+    BY_PLURAL,
+    CHILDREN,
+    COLLECTION,
+    CREDENTIAL,
+    GROUP,
+    RECORD,
+    Kind,
+)
+
+
+class Path(NamedTuple):
+    """The place of one object, as `/buckets/b/collections/c/records/r`."""
+
+    kind: Kind
+    ids: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        return self.ids[-1]
+
+    @property
+    def list(self) -> ListPath:
+        """The list that the object stands in."""
+        return ListPath(self.kind, self.ids[:-1])
+
+    @property
+    def lineage(self) -> tuple[Path, ...]:
+        """The paths of what stands above the object, the topmost first, and of the object itself."""
+        ids = self.ids
+        return tuple(Path(kind, ids[: n + 1]) for n, kind in enumerate(self.kind.lineage))
+
+    @property
+    def children(self) -> tuple[ListPath, ...]:
+        """The lists that come and go with the object."""
+        return tuple(ListPath(kind, self.ids) for kind in CHILDREN.get(self.kind, ()))
+
+    def __str__(self) -> str:
+        return "".join([f"/{kind.plural}/{id}" for kind, id in zip(self.kind.lineage, self.ids, strict=True)])
+
+
+class ListPath(NamedTuple):
+    """The place of one list, as `/buckets/b/collections/c/records`; `kind` is that of its objects."""
+
+    kind: Kind
+    parents: tuple[str, ...]
+
+    @property
+    def parent(self) -> Path | None:
+        """The object that the list belongs to; None for the lists at the root."""
+        return Path(self.kind.parent, self.parents) if self.kind.parent else None
+
+    def object(self, object_id: str) -> Path:
+        return Path(self.kind, (*self.parents, object_id))
+
+    @property
+    def lineage(self) -> tuple[Path, ...]:
+        """The paths of what stands above the list, the topmost first."""
+        parents = self.parents
+        return tuple(Path(kind, parents[: n + 1]) for n, kind in enumerate(self.kind.lineage[:-1]))
+
+    def __str__(self) -> str:
+        above = [f"/{kind.plural}/{id}" for kind, id in zip(self.kind.lineage, self.parents, strict=False)]
+        return "".join(above) + "/" + self.kind.plural
+
+
+    @classmethod
+    def parse(cls, text: str) -> ListPath:
+        """The list at a path that `str` of a list path wrote."""
+        parts = text.split("/")[1:]
+        return cls(BY_PLURAL[parts[-1]], tuple(parts[1::2]))
+
+
+BUCKETS = ListPath(BUCKET, ())
+ACCOUNTS = ListPath(ACCOUNT, ())
+CREDENTIALS = ListPath(CREDENTIAL, ())
+ROOT_LISTS = (BUCKETS, ACCOUNTS, CREDENTIALS)
+
+
+def bucket_path(bucket: str) -> Path:
+    return Path(BUCKET, (bucket,))
+
+
+def collection_path(bucket: str, collection: str) -> Path:
+    return Path(COLLECTION, (bucket, collection))
+
+
+def group_path(bucket: str, group: str) -> Path:
+    return Path(GROUP, (bucket, group))
+
+
+def record_path(bucket: str, collection: str, record: str) -> Path:
+    return Path(RECORD, (bucket, collection, record))

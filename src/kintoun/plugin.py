@@ -1,0 +1,84 @@
+"""The one contract by which a feature joins the server.
+
+A feature, built in or third party, is a subclass of `Plugin` found under the entry-point group
+`kintoun.plugins`. It declares its settings, and in `setup` it hands what it brings to a `Registry`. Nothing
+of the server is reachable for it but the rooms below it: `resources`, `storage`, `http` and `model`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+from kintoun.http.routing import Endpoint
+from kintoun.model.kinds import Kind
+from kintoun.resources.context import AfterCommit, BeforeCommit, Context, Rules, Service
+from kintoun.resources.identity import Policy
+from kintoun.settings import Policy as PolicySettings
+from kintoun.settings import Section, Settings
+
+PolicyFactory = Callable[[PolicySettings, Settings], Policy]
+
+
+class Registry(Protocol):
+    """What a feature can bring."""
+
+    settings: Settings
+    service: Service
+
+    def endpoint(self, endpoint: Endpoint) -> None:
+        """Serve a URL pattern."""
+        ...
+
+    def kind(self, kind: Kind, rules: Rules) -> None:
+        """Serve the objects of a kind, with what is particular to them."""
+        ...
+
+    def capability(self, name: str, description: str, url: str, **extra: Any) -> None:
+        """Tell clients in the root view that a feature is there."""
+        ...
+
+    def root_setting(self, name: str, value: Any) -> None:
+        """Tell clients a setting in the root view."""
+        ...
+
+    def user_info(self, describe: Callable[[Context], Mapping[str, Any]]) -> None:
+        """Tell an authenticated caller more about itself in the root view."""
+        ...
+
+    def policy(self, use: str, make: PolicyFactory) -> None:
+        """Offer a kind of authentication policy."""
+        ...
+
+    def before_commit(self, hook: BeforeCommit) -> None:
+        """Run on every change, in its transaction: may write more, may veto by raising."""
+        ...
+
+    def after_commit(self, hook: AfterCommit) -> None:
+        """Run once for each request on all its changes, when they are on disk."""
+        ...
+
+    def heartbeat(self, name: str, check: Callable[[], Awaitable[bool | None]]) -> None:
+        """Add a check to the heartbeat; None means that it does not apply."""
+        ...
+
+    def background(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run a task in every worker for as long as it serves."""
+        ...
+
+
+class Plugin:
+    """A feature.
+
+    `name` is what settings call it; `settings` declares its own section of the configuration, `kinto_keys`
+    which keys of a Kinto ini its fields stand for, `kinto_includes` which of Kinto's plugins it replaces.
+    """
+
+    name: ClassVar[str]
+    settings: ClassVar[type[Section] | None] = None
+    kinto_keys: ClassVar[Mapping[str, str]] = {}
+    kinto_includes: ClassVar[Sequence[str]] = ()
+
+    def setup(self, registry: Registry, settings: Any) -> None:
+        """Hand over what the feature brings. `settings` is its section, decoded."""
+        raise NotImplementedError

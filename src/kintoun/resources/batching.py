@@ -1,0 +1,145 @@
+"""POST /batch: several requests in one transaction (protocol section 6)."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes
+
+from kintoun.http.answers import Answer, error_answer
+from kintoun.http.requests import Request
+from kintoun.http.routing import PREFIX
+from kintoun.http.wire import complete
+from kintoun.model import json
+from kintoun.model.batch import BatchItem, parse_batch
+from kintoun.model.errors import ProtocolError
+from kintoun.model.kinds import BY_PLURAL
+from kintoun.model.paths import ListPath, Path
+from kintoun.resources.context import Context, Work
+from kintoun.resources.errors import check_content_type
+from kintoun.resources.writing import body_of, needs_of
+from kintoun.storage.unit import Needs
+
+REDIRECTS = 5
+"""How many redirects a request of a batch follows."""
+
+
+async def post_batch(context: Context, request: Request) -> Answer:
+    """Run the requests of a batch in order, each seeing what those before it did, and commit once."""
+    check_content_type(request)
+    context.service.cors.check(request)
+    limit = context.service.settings.limits.batch_requests
+    items = parse_batch(body_of(context, request), max_requests=limit or None)
+    requests = [_sub_request(request, item) for item in items]
+
+    async def act(work: Work) -> Answer:
+        answers = [await _run(work, sub) for sub in requests]
+        return Answer(200, b'{"responses":[' + b",".join(answers) + b"]}")
+
+    if not requests:
+        return Answer(200, b'{"responses":[]}')
+    return await context.write(_needs(requests), act)
+
+
+def _sub_request(outer: Request, item: BatchItem) -> Request:
+    path, _, query = item.path.partition("?")
+    if not path.startswith(PREFIX + "/") and path != PREFIX:
+        path = PREFIX + path
+    headers = {name: value for name, value in outer.headers.items() if name not in _OF_THE_BODY}
+    headers.update((name.lower(), value) for name, value in item.headers.items())
+    body = b""
+    if item.body is not None:
+        body = json.encode(item.body)
+        headers["content-type"] = "application/json"
+    raw = quote(path, safe="/%:@!$&'()*+,;=~-._")
+    decoded = unquote_to_bytes(path).decode("utf-8", "replace")
+    return Request(
+        item.method,
+        decoded,
+        query.encode(),
+        headers,
+        body,
+        base=outer.base,
+        peer=outer.peer,
+        raw_path=raw,
+        in_batch=True,
+    )
+
+
+_OF_THE_BODY = frozenset(("content-length", "content-encoding", "transfer-encoding"))
+
+
+def _needs(requests: list[Request]) -> Needs:
+    """What the writes of the batch will touch, so that it is locked and fetched together."""
+    needs = [_needs_of(request) for request in requests]
+    return Needs(
+        tuple(dict.fromkeys(path for need in needs for path in need.lists)),
+        tuple(dict.fromkeys(bucket for need in needs for bucket in need.buckets)),
+        tuple(dict.fromkeys(path for need in needs for path in need.points)),
+    )
+
+
+def _needs_of(request: Request) -> Needs:
+    segments = request.path.removeprefix(PREFIX).split("/")[1:]
+    kind = BY_PLURAL.get(segments[(len(segments) - 1) // 2 * 2])
+    plurals = tuple(segments[::2])
+    if kind is None or plurals != tuple(step.plural for step in kind.lineage):
+        return Needs()
+    ids = tuple(segments[1::2])
+    if len(ids) < len(kind.lineage):
+        place = ListPath(kind, ids)
+        writes = request.method in ("POST", "DELETE")
+        return Needs((place,) if writes else (), (), place.lineage)
+    path = Path(kind, ids)
+    if request.method in ("PUT", "PATCH", "DELETE"):
+        return needs_of(path)
+    return Needs((), (), path.lineage)
+
+
+async def _run(work: Work, request: Request) -> bytes:
+    """The answer to one request of the batch, as the JSON of its item."""
+    unit = work.unit
+    mark, changes = unit.mark(), len(work.context.changes)
+    context = work.context.child(request)
+    dispatch = context.service.dispatch
+    assert dispatch is not None, "the application is wired"
+    try:
+        await context.identify()
+        answer = await dispatch(context, request)
+        for _ in range(REDIRECTS):
+            if answer.status != 307:
+                break
+            request = _redirected(request, answer)
+            context.request = request
+            answer = await dispatch(context, request)
+    except ProtocolError as error:
+        if error.status >= 500:
+            raise
+        unit.rollback(mark)
+        del work.context.changes[changes:]
+        answer = error_answer(error)
+    return _item(context, request, answer)
+
+
+def _redirected(request: Request, answer: Answer) -> Request:
+    location = dict(answer.headers)["Location"].removeprefix(request.base)
+    path, _, query = location.partition("?")
+    return Request(
+        request.method,
+        unquote_to_bytes(path).decode("utf-8", "replace"),
+        query.encode(),
+        request.headers,
+        request.body,
+        base=request.base,
+        peer=request.peer,
+        raw_path=path,
+        in_batch=True,
+    )
+
+
+def _item(context: Context, request: Request, answer: Answer) -> bytes:
+    headers: dict[str, Any] = dict(complete(context.service.wire, request, answer))
+    body = answer.body if answer.body and request.method != "HEAD" and answer.status != 304 else b'""'
+    if answer.media_type != "application/json" and body != b'""':
+        body = json.encode(body.decode("utf-8", "replace"))
+    head = json.encode({"path": request.path, "status": answer.status, "headers": headers})
+    return head[:-1] + b',"body":' + body + b"}"

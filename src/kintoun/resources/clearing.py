@@ -1,0 +1,105 @@
+"""DELETE of a list: what matches the filters goes, one page at a time (protocol section 5.5)."""
+
+from __future__ import annotations
+
+import secrets
+
+from kintoun.http.answers import Answer
+from kintoun.http.requests import Request
+from kintoun.model import timestamps
+from kintoun.model.errors import ProtocolError, invalid
+from kintoun.model.kinds import Kind
+from kintoun.model.paths import ListPath
+from kintoun.model.permissions import WRITE_ONLY
+from kintoun.model.query import EVERYTHING
+from kintoun.resources.context import Context, Work
+from kintoun.resources.errors import check_accept
+from kintoun.resources.listing import Asked, next_page_url, page_of, parse_list_request
+from kintoun.resources.preconditions import stamp
+from kintoun.resources.writing import check_body, check_parent, check_place, keep, remove
+from kintoun.storage.rows import Page, Stored, Wanted
+from kintoun.storage.unit import Needs
+
+
+async def delete_list(context: Context, request: Request, kind: Kind) -> Answer:
+    """DELETE of the objects of a list that match the filters and that the caller may write."""
+    path = ListPath(kind, request.parameters)
+    asked = parse_list_request(context, request, path)
+    body = keep(lambda: check_body(context, request))
+
+    async def act(work: Work) -> Answer:
+        above = [await work.unit.object(step) for step in path.lineage]
+        check_place(path, above)
+        check_accept(request)
+        access, principals = context.service.access, context.principals
+        holders = None
+        if not access.may_write(kind, above, None, principals):
+            holders = principals
+            if not access.may_create(kind, above, principals) and not await _owns_any(work, path):
+                raise context.refusal()
+        check_parent(path, above)
+        body.get()
+        if isinstance(asked, ProtocolError):
+            raise asked
+        clock = await work.unit.clock(path)
+        assert clock is not None, "a list has a clock while its parent exists"
+        asked.preconditions.refuse_list(clock.timestamp)
+        if asked.misuse is not None:
+            raise asked.misuse
+        return await _delete_page(work, request, path, asked, holders)
+
+    return await context.write(Needs((path,), (), path.lineage), act)
+
+
+async def _owns_any(work: Work, path: ListPath) -> bool:
+    page = Page((), EVERYTHING.sort, 1, holders=work.context.principals, permissions=WRITE_ONLY)
+    found = await work.unit.read(Wanted(clock=path, page=page))
+    return bool(found.rows)
+
+
+async def _delete_page(
+    work: Work, request: Request, path: ListPath, asked: Asked, holders: frozenset[str] | None
+) -> Answer:
+    token = asked.query.token
+    if token is not None:
+        await _consume(work, token.nonce)
+    page = page_of(asked.query, asked.limit)._replace(
+        deleted=False, until=None, holders=holders, permissions=WRITE_ONLY if holders is not None else None
+    )
+    rows = (await work.unit.read(Wanted(clock=path, page=page))).rows or ()
+    bodies: list[str] = []
+    timestamp = 0
+    for row in rows[: asked.limit]:
+        target = path.object(row[1])
+        own = await work.unit.object(target)
+        assert own is not None, "the page was read in this transaction"
+        tombstone: Stored = await remove(work, target, own, None)
+        bodies.append(tombstone.body)
+        timestamp = tombstone.timestamp
+    clock = await work.unit.clock(path)
+    assert clock is not None, "the list was there a moment ago"
+    headers = stamp(timestamp or clock.timestamp)
+    if len(rows) > asked.limit:
+        last = rows[asked.limit - 1][3]
+        nonce = await _issue(work)
+        url = next_page_url(work.context, request, path, asked, last, clock.timestamp, nonce)
+        headers = (*headers, ("Next-Page", url))
+    return Answer(200, f'{{"data":[{",".join(bodies)}]}}'.encode(), headers)
+
+
+async def _issue(work: Work) -> str:
+    """A page token of a deletion is good once, and for a while."""
+    nonce = f"pagination-token-{secrets.token_hex(16)}"
+    seconds = work.context.service.settings.protocol.page_token_seconds
+    expires = timestamps.now() + seconds * 1000
+    await work.unit.transaction.fetch("DELETE FROM nonce WHERE expires < $1", (timestamps.now(),))
+    await work.unit.transaction.fetch("INSERT INTO nonce (id, expires) VALUES ($1, $2)", (nonce, expires))
+    return nonce
+
+
+async def _consume(work: Work, nonce: str | None) -> None:
+    sql = "DELETE FROM nonce WHERE id = $1 AND expires >= $2 RETURNING id"
+    if nonce is None or not await work.unit.transaction.fetch(sql, (nonce, timestamps.now())):
+        raise invalid("querystring", None, "_token was already used or has expired.")
+
+

@@ -1,0 +1,268 @@
+"""What the requests of a server share, and what one request carries through its handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from kintoun.http.answers import Answer
+from kintoun.http.cors import Cors
+from kintoun.http.requests import Request
+from kintoun.http.routing import Router
+from kintoun.http.wire import Wire
+from kintoun.model.changes import Change
+from kintoun.model.errors import Detail, InvalidParameters
+from kintoun.model.kinds import Kind
+from kintoun.model.parameters import DEFAULT_LIMITS, QueryLimits
+from kintoun.model.paths import Path
+from kintoun.model.permissions import AUTHENTICATED, EVERYONE
+from kintoun.resources.access import Access, refusal
+from kintoun.resources.identity import Claim, Policy
+from kintoun.settings import Settings
+from kintoun.storage import Store
+from kintoun.storage.rows import Found, Stored, Wanted
+from kintoun.storage.unit import Needs, Unit
+
+BeforeCommit = Callable[["Work", Change], Awaitable[None]]
+"""Called in the transaction for every change; may write more through the unit, or veto by raising."""
+
+AfterCommit = Callable[[Sequence[Change]], Awaitable[None]]
+"""Called once for each request with all its changes, after they are on disk."""
+
+
+@dataclass(slots=True)
+class Rules:
+    """What is particular to the objects of one kind, where the protocol makes an exception of it.
+
+    `prepare` completes the attributes of a write before any lock is taken; `author` is the principal that is
+    given `write` in place of the caller; `may_create` refuses a creation by raising; `check_list` refuses a
+    reader of the list by raising; `sees_all` tells whether the caller sees all of it.
+    """
+
+    prepare: Callable[[Context, Path | None, dict[str, Any]], Awaitable[dict[str, Any]]] | None = None
+    author: Callable[[Path], str] | None = None
+    may_create: Callable[[Context, Path], None] | None = None
+    check_list: Callable[[Context], None] | None = None
+    sees_all: Callable[[Context], bool] | None = None
+
+
+@dataclass(slots=True)
+class Service:
+    """What the requests of a server share."""
+
+    settings: Settings
+    store: Store
+    router: Router
+    wire: Wire
+    access: Access
+    policies: tuple[Policy, ...] = ()
+    rules: dict[Kind, Rules] = field(default_factory=dict)
+    before_commit: list[BeforeCommit] = field(default_factory=list)
+    after_commit: list[AfterCommit] = field(default_factory=list)
+    capabilities: dict[str, dict[str, Any]] = field(default_factory=dict)
+    heartbeats: dict[str, Callable[[], Awaitable[bool | None]]] = field(default_factory=dict)
+    root_settings: dict[str, Any] = field(default_factory=dict)
+    user_info: list[Callable[[Context], Mapping[str, Any]]] = field(default_factory=list)
+    dispatch: Callable[[Context, Request], Awaitable[Answer]] | None = None
+    query_limits: QueryLimits = DEFAULT_LIMITS
+    token_key: bytes = b""
+
+    @property
+    def cors(self) -> Cors:
+        return self.wire.cors
+
+    def rules_of(self, kind: Kind) -> Rules:
+        return self.rules.get(kind, _NO_RULES)
+
+
+_NO_RULES = Rules()
+
+
+class Work(NamedTuple):
+    """A write under way: the unit it writes to, and the request it belongs to."""
+
+    unit: Unit
+    context: Context
+
+
+class _Job:
+    """A write as the lanes take it."""
+
+    __slots__ = ("_action", "_context", "_needs", "changes")
+
+    def __init__(self, context: Context, needs: Needs, action: Callable[[Work], Awaitable[Answer]]) -> None:
+        self._context = context
+        self._needs = needs
+        self._action = action
+
+    @property
+    def needs(self) -> Needs:
+        return self._needs
+
+    async def run(self, unit: Unit) -> Answer:
+        context = self._context
+        context.changes.clear()
+        work = Work(unit, context)
+        await context.enter(work)
+        try:
+            return await self._action(work)
+        finally:
+            context.work = None
+
+
+class Context:
+    """One request's way through the server: who asks, and the transaction it runs in, if it runs in one."""
+
+    __slots__ = ("_claims", "changes", "claim", "notes", "principals", "request", "service", "user", "work")
+
+    def __init__(self, service: Service, request: Request) -> None:
+        self.service = service
+        self.request = request
+        self.work: Work | None = None
+        self.changes: list[Change] = []
+        self.claim: Claim | None = None
+        self.user: str | None = None
+        self.principals: frozenset[str] = _ANYBODY
+        self._claims: dict[str | None, Claim | None] = {}
+        self.notes: dict[str, Any] = {}
+
+    @property
+    def anonymous(self) -> bool:
+        return self.user is None
+
+    @property
+    def author(self) -> str:
+        """The principal in whose name objects are written."""
+        return self.user or EVERYONE
+
+    def refusal(self) -> Exception:
+        """The answer to a caller who may not."""
+        return refusal(self.anonymous, [policy.challenge for policy in self.service.policies])
+
+    def child(self, request: Request) -> Context:
+        """The context of a request within this one's batch: the same transaction, its own caller."""
+        child = Context(self.service, request)
+        child.work, child.changes, child._claims = self.work, self.changes, self._claims
+        return child
+
+    async def identify(self) -> None:
+        """Find out whose credentials the request carries; what they are worth the next storage call says."""
+        request = self.request
+        header = request.headers.get("authorization")
+        if header in self._claims:
+            claim = self._claims[header]
+        else:
+            claim = None
+            for policy in self.service.policies:
+                claim = await policy.identify(request, self.service.store)
+                if claim is not None:
+                    break
+            self._claims[header] = claim
+        self.claim = claim
+        self.user = claim.user if claim is not None else None
+        self.principals = _ANYBODY
+
+    async def load(self, wanted: Wanted) -> Found:
+        """The answer to a question; the caller's groups come with it, and its credentials are confirmed."""
+        claim = self.claim
+        if claim is None:
+            return await self._read(wanted)
+        points = wanted.points
+        if claim.witness is not None:
+            points = (*points, claim.witness)
+        found = await self._read(wanted._replace(points=points, principals=(claim.user, AUTHENTICATED)))
+        if claim.witness is not None and not confirmed(claim, found.points.pop()):
+            await self._identify_again(self.request)
+            return await self.load(wanted)
+        self.principals = principals_of(claim.user, {group for _, group in found.groups})
+        return found
+
+    async def _read(self, wanted: Wanted) -> Found:
+        if self.work is not None:
+            return await self.work.unit.read(wanted)
+        return await self.service.store.read(wanted)
+
+    async def _identify_again(self, request: Request) -> None:
+        for policy in self.service.policies:
+            policy.forget(request)
+        self._claims.clear()
+        await self.identify()
+
+    async def write(self, needs: Needs, action: Callable[[Work], Awaitable[Answer]]) -> Answer:
+        """Run a write in a transaction: that of the batch it is in, or one of its own."""
+        if self.work is not None:
+            work = self.work
+            await work.unit.prepare([needs])
+            await self.enter(work)
+            return await action(work)
+        while True:
+            try:
+                answer: Answer = await self.service.store.write(_Job(self, self._with_identity(needs), action))
+                break
+            except StaleClaim as stale:
+                await self._identify_again(stale.request)
+        if self.changes:
+            for hook in self.service.after_commit:
+                await hook(self.changes)
+        return answer
+
+    def _with_identity(self, needs: Needs) -> Needs:
+        claim = self.claim
+        if claim is None:
+            return needs
+        witness = (claim.witness,) if claim.witness is not None else ()
+        return needs._replace(points=(*needs.points, *witness), principals=(claim.user, AUTHENTICATED))
+
+    async def enter(self, work: Work) -> None:
+        """Take part in a transaction: the caller's credentials and groups are those it sees."""
+        self.work = work
+        claim = self.claim
+        if claim is None:
+            self.principals = _ANYBODY
+            return
+        if claim.witness is not None and not confirmed(claim, await work.unit.object(claim.witness)):
+            raise StaleClaim(self.request)
+        groups = await work.unit.groups((claim.user, AUTHENTICATED))
+        self.principals = principals_of(claim.user, groups)
+
+    async def changed(self, change: Change) -> None:
+        """Tell the hooks of a change, in its transaction."""
+        assert self.work is not None, "changes happen in transactions"
+        self.changes.append(change)
+        for hook in self.service.before_commit:
+            await hook(self.work, change)
+
+
+class StaleClaim(Exception):
+    """The credentials of a request changed since they were verified."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__()
+        self.request = request
+
+
+_ANYBODY = frozenset((EVERYONE,))
+
+
+def principals_of(user: str, groups: set[str]) -> frozenset[str]:
+    return frozenset((user, AUTHENTICATED, EVERYONE, *groups))
+
+
+def confirmed(claim: Claim, row: Stored | None) -> bool:
+    """Whether what the claim rests on is still what it was."""
+    return row is not None and not row.deleted and row.timestamp == claim.timestamp
+
+
+def collect(*checks: Callable[[], Any]) -> list[Any]:
+    """The results of several checks of one request, or one error that tells all that is wrong."""
+    wrong: list[Detail] = []
+    results: list[Any] = []
+    for check in checks:
+        try:
+            results.append(check())
+        except InvalidParameters as error:
+            wrong.extend(error.broken)
+    if wrong:
+        raise InvalidParameters(*wrong)
+    return results

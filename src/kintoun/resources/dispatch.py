@@ -1,0 +1,110 @@
+"""From a request to its answer: version and slash redirects, the route, the method, the handler."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+from kintoun.http.answers import JSON, Answer, Headers
+from kintoun.http.requests import Request
+from kintoun.http.routing import PREFIX
+from kintoun.model import json
+from kintoun.model.errors import (
+    METHOD_NOT_ALLOWED,
+    MISSING_RESOURCE,
+    VERSION_NOT_AVAILABLE,
+    ProtocolError,
+)
+from kintoun.model.timestamps import http_date, now
+from kintoun.resources.context import Context
+
+SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
+
+_VERSIONED = re.compile(r"/v([0-9]+)")
+
+
+async def dispatch(context: Context, request: Request) -> Answer:
+    """The answer to a request. Raises ProtocolError for what is not a success."""
+    path = request.path
+    if not path.startswith("/v1/"):
+        redirected = _elsewhere(context, request)
+        if redirected is not None:
+            return redirected
+    found = context.service.router.find(path[len(PREFIX) :])
+    if found is None:
+        return _unrouted(context, request)
+    endpoint, request.parameters = found
+    method = request.method
+    if method == "OPTIONS":
+        return context.service.cors.preflight(request, endpoint)
+    handler = endpoint.methods.get(method)
+    readonly = context.service.settings.protocol.readonly
+    if handler is None or (readonly and method not in SAFE):
+        allow: Headers = () if readonly and handler else (("Allow", endpoint.allow),)
+        raise ProtocolError(
+            405, METHOD_NOT_ALLOWED, "Method not allowed on this endpoint.", headers=allow
+        )
+    return await handler(context, request)
+
+
+def _elsewhere(context: Context, request: Request) -> Answer | None:
+    """What becomes of a URL that is not below this version's prefix (protocol section 1.2)."""
+    http = context.service.settings.http
+    path = request.path
+    version = _VERSIONED.match(path)
+    if version is None:
+        if not http.version_redirect:
+            raise _no_such_version()
+        if request.method == "OPTIONS":
+            return Answer(200, b"null")
+        return redirect(request, PREFIX + request.raw_path, http.version_redirect_ttl_seconds)
+    if not path.startswith(PREFIX):
+        raise _no_such_version()
+    if path == PREFIX:
+        if not http.trailing_slash_redirect:
+            raise unknown_url()
+        return redirect(request, PREFIX + "/", http.trailing_slash_redirect_ttl_seconds)
+    if path.endswith("/") and http.trailing_slash_redirect:
+        return redirect(request, request.raw_path.rstrip("/"), http.trailing_slash_redirect_ttl_seconds)
+    raise unknown_url()
+
+
+def _unrouted(context: Context, request: Request) -> Answer:
+    http = context.service.settings.http
+    if request.path.endswith("/") and http.trailing_slash_redirect:
+        return redirect(request, request.raw_path.rstrip("/"), http.trailing_slash_redirect_ttl_seconds)
+    raise unknown_url()
+
+
+def unknown_url() -> ProtocolError:
+    return ProtocolError(
+        404, MISSING_RESOURCE, "The resource you are looking for could not be found."
+    )
+
+
+def _no_such_version() -> ProtocolError:
+    return ProtocolError(
+        404,
+        VERSION_NOT_AVAILABLE,
+        "The requested API version is not available on this server.",
+    )
+
+
+def redirect(request: Request, raw_path: str, lifetime: int) -> Answer:
+    """307 to another path of this server, which the client may remember for `lifetime` seconds (-1: unsaid)."""
+    query = f"?{request.query.decode('latin-1')}" if request.query else ""
+    location = f"{request.base}{raw_path}{query}"
+    headers: Headers = (("Location", location),)
+    if lifetime >= 0:
+        expires = http_date(now() + lifetime * 1000)
+        headers = (*headers, ("Cache-Control", f"max-age={lifetime}"), ("Expires", expires))
+    body, media_type = _moved(request, unquote(location))
+    return Answer(307, body, headers, media_type=media_type)
+
+
+def _moved(request: Request, location: str) -> tuple[bytes, str]:
+    title = "Temporary Redirect"
+    message = f"The resource has been moved to {location}; you should be redirected automatically."
+    if "application/json" in request.headers.get("accept", ""):
+        return json.encode({"message": message, "code": "307 " + title, "title": title}), JSON
+    return f"307 {title}\n\n{message}\n".encode(), "text/plain; charset=UTF-8"

@@ -1,0 +1,55 @@
+"""The errors that several handlers give."""
+
+from __future__ import annotations
+
+from kintoun.http.requests import Request
+from kintoun.model.errors import (
+    INVALID_RESOURCE_ID,
+    MISSING_RESOURCE,
+    Detail,
+    InvalidParameters,
+    ProtocolError,
+    invalid,
+)
+from kintoun.model.paths import Path
+
+_PATCH_TYPES = ("application/json", "application/merge-patch+json", "application/json-patch+json")
+
+
+def unknown_object(path: Path) -> ProtocolError:
+    """404: there is no such object."""
+    return ProtocolError(
+        404, INVALID_RESOURCE_ID, details={"id": path.id, "resource_name": path.kind.name}
+    )
+
+
+def unknown_parent(path: Path) -> ProtocolError:
+    """404: what the URL's object would stand in does not exist."""
+    return ProtocolError(404, MISSING_RESOURCE, details={"id": path.id, "resource_name": path.kind.name})
+
+
+def ill_formed_id() -> InvalidParameters:
+    """400: no object can have the id of the URL or of the body."""
+    return invalid("path", None, "Invalid object id")
+
+
+def check_accept(request: Request) -> None:
+    """Refuse with 406 a caller that does not take JSON (protocol section 1.1)."""
+    accept = request.headers.get("accept")
+    if accept is None or "*/*" in accept or "application/json" in accept or not accept.strip():
+        return
+    offered = [item.partition(";")[0].strip().lower() for item in accept.split(",")]
+    if "application/*" not in offered:
+        raise InvalidParameters(
+            Detail("header", "Accept", "Accept header should be one of ['application/json']"), status=406
+        )
+
+
+def check_content_type(request: Request) -> None:
+    """Refuse with 415 a body of another type than the method takes (protocol section 1.1)."""
+    given = request.media_type
+    known = _PATCH_TYPES if request.method == "PATCH" else _PATCH_TYPES[:1]
+    if given and given not in known:
+        raise InvalidParameters(
+            Detail("header", "Content-Type", f"Content-Type header should be one of {list(known)}"), status=415
+        )

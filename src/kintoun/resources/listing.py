@@ -1,0 +1,222 @@
+"""Reading a list: filters, pages, totals (protocol sections 4.2 to 4.7 and 8.4)."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from kintoun.http.answers import Answer, Headers
+from kintoun.http.requests import Request
+from kintoun.model import json, timestamps
+from kintoun.model.errors import ProtocolError
+from kintoun.model.kinds import COLLECTION, Kind
+from kintoun.model.paths import ListPath
+from kintoun.model.query import EVERYTHING, Query, check_syntax, parse_query, split_query
+from kintoun.resources.context import Context, collect
+from kintoun.resources.errors import check_accept, unknown_parent
+from kintoun.resources.preconditions import Preconditions, parse_preconditions, stamp
+from kintoun.resources.presentation import caching
+from kintoun.storage.rows import Clock, Found, Page, Row, Wanted
+
+TO_IS_DEPRECATED = "_to is now deprecated, you should use _before instead"
+
+
+class Asked(NamedTuple):
+    """A request on a list. `misuse` is what is wrong with the meaning of its query, told after a 304."""
+
+    preconditions: Preconditions
+    query: Query
+    limit: int
+    misuse: ProtocolError | None = None
+
+
+def parse_list_request(context: Context, request: Request, path: ListPath) -> Asked | ProtocolError:
+    """What a request asks of a list, or the error to give to a caller who may know."""
+    service = context.service
+    misuse = None
+    try:
+        preconditions = parse_preconditions(request)
+        service.cors.check(request)
+        query = _parse_query(context, request, path)
+    except ProtocolError as error:
+        query, misuse = EVERYTHING, error
+        try:
+            preconditions = _check_syntax(context, request)
+        except ProtocolError as broken:
+            return broken
+    limits = service.settings.limits
+    limit = min(query.limit or limits.fetch_size, limits.page_size or limits.fetch_size, limits.fetch_size)
+    return Asked(preconditions, query, limit, misuse)
+
+
+def _parse_query(context: Context, request: Request, path: ListPath) -> Query:
+    service = context.service
+    return parse_query(
+        split_query(request.query),
+        now_ms=timestamps.now(),
+        limits=service.query_limits,
+        list_path=str(path),
+        token_key=service.token_key,
+    )
+
+
+def _check_syntax(context: Context, request: Request) -> Preconditions:
+    """Everything that is wrong with the form of a request that is wrong somewhere."""
+    preconditions: Preconditions
+    preconditions, _, _ = collect(
+        lambda: parse_preconditions(request),
+        lambda: check_syntax(split_query(request.query), now_ms=timestamps.now()),
+        lambda: context.service.cors.check(request),
+    )
+    return preconditions
+
+
+def page_of(query: Query, limit: int) -> Page:
+    """The rows that a query asks for, and one more to know whether there is a next page."""
+    token = query.token
+    return Page(
+        query.filters,
+        query.sort,
+        limit + 1,
+        deleted=query.include_deleted,
+        after=token.values if token else None,
+        until=token.etag if token else None,
+    )
+
+
+async def get_list(context: Context, request: Request, kind: Kind) -> Answer:
+    """GET and HEAD of a list."""
+    check_accept(request)
+    path = ListPath(kind, request.parameters)
+    asked = parse_list_request(context, request, path)
+    page = None if isinstance(asked, ProtocolError) else page_of(asked.query, asked.limit)
+    head = request.method == "HEAD"
+    found = await context.load(_wanted(path, page, head))
+    rules = context.service.rules_of(kind)
+    if rules.check_list is not None:
+        rules.check_list(context)
+    if not _sees_all(context, kind, found):
+        found = await _visible_part(context, path, page, found, head)
+    _check_parent(path, found)
+    if isinstance(asked, ProtocolError):
+        raise asked
+    clock = found.clock
+    assert clock is not None, "a list has a clock while its parent exists"
+    snapshot = asked.query.token.etag if asked.query.token else clock.timestamp
+    unchanged = _not_modified(asked.preconditions, clock)
+    if unchanged is not None:
+        return unchanged
+    if asked.misuse is not None:
+        raise asked.misuse
+    collection = found.points[-1] if kind.parent is COLLECTION else None
+    headers = (*stamp(snapshot), *caching(context, path, collection), *_alerts(context, asked.query))
+    if head:
+        total = clock.live if found.total is None else found.total
+        totals = (("Total-Objects", str(total)), ("Total-Records", str(total)))
+        return Answer(200, b'{"data":[]}', (*headers, *totals), exposed="totals")
+    return _rows_answer(context, request, path, asked, found, snapshot, headers)
+
+
+def _wanted(path: ListPath, page: Page | None, head: bool) -> Wanted:
+    wanted = Wanted(points=path.lineage, clock=path)
+    if page is None:
+        return wanted
+    if not head:
+        return wanted._replace(page=page)
+    if not page.filters and page.holders is None:
+        return wanted
+    return wanted._replace(count=page._replace(deleted=False, after=None, until=None))
+
+
+def _sees_all(context: Context, kind: Kind, found: Found) -> bool:
+    sees_all = context.service.rules_of(kind).sees_all
+    if sees_all is not None:
+        return sees_all(context)
+    return context.service.access.may_read_all(kind, found.points, context.principals)
+
+
+async def _visible_part(
+    context: Context, path: ListPath, page: Page | None, found: Found, head: bool
+) -> Found:
+    """What a caller who may not read the list through its parent sees of it (protocol section 8.4).
+
+    Raises the refusal for callers who see nothing and may add nothing.
+    """
+    above = found.points
+    own = page._replace(holders=context.principals) if page is not None else None
+    if own is not None:
+        found = await context.load(_wanted(path, own, head))
+        if found.rows or found.total:
+            return found
+    if context.service.access.may_create(path.kind, above, context.principals):
+        return found
+    probe = Page((), EVERYTHING.sort, 1, holders=context.principals)
+    seen = await context.load(Wanted(points=path.lineage, clock=path, page=probe))
+    if not seen.rows:
+        raise context.refusal()
+    return found
+
+
+def _check_parent(path: ListPath, found: Found) -> None:
+    parent = path.parent
+    if parent is not None:
+        row = found.points[-1]
+        if row is None or row.deleted:
+            raise unknown_parent(parent)
+
+
+def _not_modified(preconditions: Preconditions, clock: Clock) -> Answer | None:
+    if preconditions.none_match == clock.timestamp:
+        return Answer(304, b"", stamp(clock.timestamp), exposed="list")
+    preconditions.refuse_list(clock.timestamp)
+    return None
+
+
+def _alerts(context: Context, query: Query) -> Headers:
+    if not query.deprecated_to:
+        return ()
+    alert = {"code": "soft-eol", "message": TO_IS_DEPRECATED, "url": context.service.settings.project.docs}
+    return (("Alert", json.encode_text(alert)),)
+
+
+def _rows_answer(
+    context: Context,
+    request: Request,
+    path: ListPath,
+    asked: Asked,
+    found: Found,
+    snapshot: int,
+    headers: Headers,
+) -> Answer:
+    rows: Any = found.rows
+    if len(rows) > asked.limit:
+        rows = rows[: asked.limit]
+        next_page = next_page_url(context, request, path, asked, rows[-1][3], snapshot)
+        headers = (*headers, ("Next-Page", next_page))
+    return Answer(200, list_body(asked.query, rows), headers, exposed="list")
+
+
+def list_body(query: Query, rows: list[Row]) -> bytes:
+    """The envelope of a page: the rows' own JSON, unless fields were chosen."""
+    bodies = [row[3] for row in rows]
+    if query.fields is not None:
+        apply = query.fields.apply
+        bodies = [json.encode_text(apply(json.decode(body.encode()))) for body in bodies]
+    return ('{"data":[' + ",".join(bodies) + "]}").encode()
+
+
+def next_page_url(
+    context: Context,
+    request: Request,
+    path: ListPath,
+    asked: Asked,
+    last: str,
+    snapshot: int,
+    nonce: str | None = None,
+) -> str:
+    """The absolute URL of the page after the one whose last object is `last` (JSON)."""
+    token = asked.query.token_after(
+        json.decode(last.encode()), snapshot, list_path=str(path), key=context.service.token_key, nonce=nonce
+    )
+    kept = [(name, value) for name, value in split_query(request.query) if name not in ("_limit", "_token")]
+    return f"{request.url}?{urlencode([*kept, ('_limit', asked.limit), ('_token', token)])}"

@@ -1,0 +1,95 @@
+"""What an engine offers to the store. Two are built in: `sqlite` and `postgresql`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from kintoun.model.paths import ListPath, Path
+from kintoun.storage.dialect import Dialect
+from kintoun.storage.rows import Clock, Found, Stored, Wanted
+
+
+@dataclass(slots=True)
+class Writes:
+    """What one transaction has to write, in whole rows, each key once.
+
+    `objects` are `(list, id, timestamp, deleted, body, acl digest)`, `acls` digest to text, `members` are
+    the members of a group by the number of its list and its id.
+    """
+
+    clocks: list[Clock] = field(default_factory=list)
+    objects: list[tuple[int, str, int, int, str, bytes]] = field(default_factory=list)
+    erased: list[tuple[int, str]] = field(default_factory=list)
+    acls: dict[bytes, str] = field(default_factory=dict)
+    members: dict[tuple[int, str], tuple[str, ...]] = field(default_factory=dict)
+    unlinked: list[int] = field(default_factory=list)
+
+
+class Transaction(Protocol):
+    """One transaction of an engine. It ends by `commit` or `rollback`, once."""
+
+    async def lock(self, paths: Sequence[str], buckets: Sequence[str]) -> list[Clock]:
+        """The clocks of the lists at `paths` and of all lists in `buckets`, locked until the end."""
+        ...
+
+    async def points(
+        self, paths: Sequence[Path], principals: Sequence[str]
+    ) -> tuple[list[Stored | None], list[tuple[str, str]]]:
+        """Objects, in the order of `paths`, and the groups of `principals` as `Found.groups`."""
+        ...
+
+    async def read(self, wanted: Wanted) -> Found:
+        """The answer to a question, what this transaction wrote included."""
+        ...
+
+    async def write(self, writes: Writes) -> None:
+        """Write rows. Raises `Conflict` when the transaction must be run again."""
+        ...
+
+    async def taken(self, number: int, timestamp: int) -> bool:
+        """Whether an object of the list with this number bears the timestamp."""
+        ...
+
+    async def fetch(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
+        """Run a statement of the engine's dialect, with `$1`-numbered parameters on every engine."""
+        ...
+
+    async def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run a statement once for each row of parameters."""
+        ...
+
+    async def commit(self) -> None: ...
+
+    async def rollback(self) -> None: ...
+
+
+class Engine(Protocol):
+    """A database."""
+
+    dialect: Dialect
+
+    def lane(self, lists: Sequence[ListPath]) -> str | None:
+        """The name of the queue in which a write of these lists waits; None: it runs by itself."""
+        ...
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def read(self, wanted: Wanted) -> Found: ...
+
+    async def begin(self) -> Transaction: ...
+
+    async def schema_version(self) -> int:
+        """The version of the schema; 0 for an empty database."""
+        ...
+
+    async def migrate(self) -> int:
+        """Bring the schema to the present version; returns the version it had before."""
+        ...
+
+    async def ping(self) -> None:
+        """Raise `Unavailable` when the database does not answer."""
+        ...

@@ -1,0 +1,151 @@
+"""Group commit: writes that wait for the same lock share one transaction and one commit.
+
+A write is a `Job`. While one group of a lane commits, the next gathers behind it; so the more writers there
+are, the less each pays for the commit, and every answer still leaves after the data is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from kintoun.storage.engine import Engine
+from kintoun.storage.rows import Conflict, Unavailable
+from kintoun.storage.unit import Needs, Unit
+
+ATTEMPTS = 12
+"""How often a transaction is run when the engine reports conflicts."""
+
+
+class Job(Protocol):
+    """A write: what it needs, and what it does. It may be run more than once, and must only act on the unit."""
+
+    @property
+    def needs(self) -> Needs: ...
+
+    async def run(self, unit: Unit) -> Any: ...
+
+
+class _Waiting:
+    __slots__ = ("done", "error", "job", "result")
+
+    def __init__(self, job: Job, done: asyncio.Future[Any]) -> None:
+        self.job = job
+        self.done = done
+        self.result: Any = None
+        self.error: Exception | None = None
+
+    def settle(self) -> None:
+        """Give the outcome to whoever waits for it."""
+        if self.done.done():
+            return
+        if self.error is not None:
+            self.done.set_exception(self.error)
+        else:
+            self.done.set_result(self.result)
+
+    def fail(self, error: BaseException) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+class Lanes:
+    """The queues of an engine's writes."""
+
+    def __init__(self, engine: Engine, group: int) -> None:
+        self._engine = engine
+        self._group = group
+        self._queues: dict[str, deque[_Waiting]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def write(self, job: Job) -> Any:
+        """Run a job, together with others perhaps, and return its result once it is committed.
+
+        An exception of the job is raised here, its own writes undone. Raises `Unavailable` when the database
+        cannot be written, `Conflict` when it went on refusing.
+        """
+        waiting = _Waiting(job, asyncio.get_running_loop().create_future())
+        lane = self._engine.lane(job.needs.lists)
+        if lane is None:
+            self._start(self._run([waiting]))
+        elif lane in self._queues:
+            self._queues[lane].append(waiting)
+        else:
+            self._queues[lane] = deque((waiting,))
+            self._start(self._drain(lane))
+        return await waiting.done
+
+    async def finish(self) -> None:
+        """Wait for the writes that are under way."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _drain(self, lane: str) -> None:
+        queue = self._queues[lane]
+        while queue:
+            group = [queue.popleft() for _ in range(min(len(queue), self._group))]
+            await self._run(group)
+        del self._queues[lane]
+
+    async def _run(self, group: Sequence[_Waiting]) -> None:
+        try:
+            await self._commit(group)
+        except Exception as error:
+            if len(group) > 1 and not isinstance(error, (Conflict, Unavailable)):
+                # One job made the others fail: by itself each of them gets its own outcome. Not after a
+                # failed commit, which is `Unavailable`: what became of it nobody knows.
+                for waiting in group:
+                    await self._run([waiting])
+                return
+            for waiting in group:
+                waiting.fail(error)
+        except BaseException as error:
+            for waiting in group:
+                waiting.fail(error)
+            raise
+        else:
+            for waiting in group:
+                waiting.settle()
+
+    async def _commit(self, group: Sequence[_Waiting]) -> None:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                await self._attempt(group)
+                return
+            except Conflict:
+                if attempt == ATTEMPTS:
+                    raise
+                await asyncio.sleep(random.uniform(0, 0.005 * 2 ** min(attempt, 6)))
+
+    async def _attempt(self, group: Sequence[_Waiting]) -> None:
+        transaction = await self._engine.begin()
+        try:
+            unit = Unit(transaction)
+            await unit.prepare([waiting.job.needs for waiting in group])
+            for waiting in group:
+                await _outcome(waiting, unit)
+            await unit.flush()
+        except BaseException:
+            await transaction.rollback()
+            raise
+        await transaction.commit()
+
+
+async def _outcome(waiting: _Waiting, unit: Unit) -> None:
+    mark = unit.mark()
+    waiting.result = waiting.error = None
+    try:
+        waiting.result = await waiting.job.run(unit)
+    except Conflict:
+        raise
+    except Exception as error:
+        unit.rollback(mark)
+        waiting.error = error

@@ -1,0 +1,357 @@
+"""The PostgreSQL engine: asyncpg, one prepared statement per read, few round trips per group of writes.
+
+The pool is our own: connections go back without the reset query that would cost more than the read itself,
+since nothing here leaves state behind in a session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+
+from kintoun.model.paths import ListPath, Path
+from kintoun.settings import Storage
+from kintoun.storage import schema
+from kintoun.storage.dialect import Dialect
+from kintoun.storage.engine import Transaction, Writes
+from kintoun.storage.rows import Clock, Conflict, Found, Stored, Unavailable, Wanted
+from kintoun.storage.statements import CLOCK_COLUMNS, GROUP, answer, question, stored
+
+# Every statement is a handful of index look-ups. Saying so keeps the planner from being misled by statistics
+# that are stale after heavy writing, and spares it planning again for each set of parameters.
+_SESSION = {
+    "application_name": "kintoun",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "max_parallel_workers_per_gather": "0",
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
+
+_STATEMENTS = 300
+"""Prepared statements kept on one connection."""
+
+_LOST = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.QueryCanceledError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncio.TimeoutError,
+)
+_CONFLICT = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+
+_POINTS = (
+    "SELECT 2 * (p.n - 1) + o.deleted AS tag, o.id AS id, o.ts AS ts, o.body AS body, a.body AS acl"
+    " FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS p (path, id, n)"
+    ' JOIN clock k ON k.path = p.path COLLATE "C" JOIN object o ON o.list = k.list AND o.id = p.id COLLATE "C"'
+    " LEFT JOIN acl a ON a.id = o.acl UNION ALL"
+    f" SELECT {GROUP}, m.principal, 0, '/buckets/' || k.bucket || '/groups/' || m.id, '' FROM member m"
+    " JOIN clock k ON k.list = m.list WHERE m.principal = ANY($3::text[])"
+)
+_LOCK = (
+    f"SELECT {CLOCK_COLUMNS} FROM clock WHERE path = ANY($1::text[]) ORDER BY path FOR UPDATE"
+)
+_LOCK_BUCKETS = (
+    f"SELECT {CLOCK_COLUMNS} FROM clock WHERE path = ANY($1::text[]) OR bucket = ANY($2::text[])"
+    " ORDER BY path FOR UPDATE"
+)
+_WRITE_CLOCKS = (
+    "INSERT INTO clock (path, bucket, list, ts, version, live, dead, bytes, watermark)"
+    " SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],"
+    " $7::bigint[], $8::bigint[], $9::bigint[]) ON CONFLICT (path) DO UPDATE SET list = excluded.list,"
+    " ts = excluded.ts, version = excluded.version, live = excluded.live, dead = excluded.dead,"
+    " bytes = excluded.bytes, watermark = excluded.watermark"
+)
+_WRITE_OBJECTS = (
+    f"WITH clocks AS ({_WRITE_CLOCKS}),"
+    " added AS (INSERT INTO acl (id, body) SELECT * FROM unnest($10::bytea[], $11::text[])"
+    "  ON CONFLICT DO NOTHING RETURNING id),"
+    " entries AS (INSERT INTO acl_entry (principal, permission, acl)"
+    "  SELECT e.principal, e.permission, e.acl FROM unnest($12::text[], $13::text[], $14::bytea[])"
+    "  AS e (principal, permission, acl) JOIN added ON added.id = e.acl ON CONFLICT DO NOTHING)"
+    " INSERT INTO object (list, id, ts, deleted, body, acl) SELECT * FROM unnest($15::bigint[], $16::text[],"
+    " $17::bigint[], $18::smallint[], $19::text[], $20::bytea[]) ON CONFLICT (list, id) DO UPDATE SET"
+    " ts = excluded.ts, deleted = excluded.deleted, body = excluded.body, acl = excluded.acl"
+)
+
+
+class Connection:
+    """One session and the statements prepared in it."""
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+        self._prepared: OrderedDict[str, Any] = OrderedDict()
+
+    async def fetch(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
+        statement = self._prepared.get(sql)
+        if statement is None:
+            statement = self._prepared[sql] = await self.raw.prepare(sql)
+            if len(self._prepared) > _STATEMENTS:
+                self._prepared.popitem(last=False)
+        rows: list[Any] = await statement.fetch(*args)
+        return rows
+
+    async def close(self) -> None:
+        with suppress(Exception):
+            await self.raw.close(timeout=2)
+
+
+class Pool:
+    """Connections, the last one used first."""
+
+    def __init__(self, settings: Storage) -> None:
+        self._settings = settings
+        self._free: list[Connection] = []
+        self._slots = asyncio.Semaphore(settings.pool_size)
+
+    async def take(self) -> Connection:
+        """A connection of one's own, until `give` or `drop`. Raises `Unavailable`."""
+        if self._slots.locked() or not self._free:
+            try:
+                async with asyncio.timeout(self._settings.timeout_seconds):
+                    await self._slots.acquire()
+            except TimeoutError as error:
+                raise Unavailable("all connections to the database are in use") from error
+        else:
+            await self._slots.acquire()
+        while self._free:
+            connection = self._free.pop()
+            if not connection.raw.is_closed():
+                return connection
+        try:
+            return Connection(await self._connect())
+        except BaseException as error:
+            self._slots.release()
+            if isinstance(error, (*_LOST, asyncpg.PostgresError)):
+                raise Unavailable(f"the database cannot be reached: {error}") from error
+            raise
+
+    async def _connect(self) -> Any:
+        timeout = self._settings.timeout_seconds
+        return await asyncpg.connect(
+            self._settings.url,
+            timeout=timeout,
+            command_timeout=timeout,
+            statement_cache_size=0,
+            server_settings=_SESSION,
+        )
+
+    def give(self, connection: Connection) -> None:
+        """Put back a connection that is in no transaction."""
+        self._free.append(connection)
+        self._slots.release()
+
+    async def drop(self, connection: Connection) -> None:
+        """Close a connection that failed."""
+        self._slots.release()
+        connection.raw.terminate()
+
+    async def close(self) -> None:
+        while self._free:
+            await self._free.pop().close()
+
+
+class PostgreSQL:
+    """A database of a PostgreSQL server, or of one that speaks like it."""
+
+    dialect = Dialect.POSTGRESQL
+
+    def __init__(self, settings: Storage) -> None:
+        self.settings = settings
+        self.pool = Pool(settings)
+
+    def lane(self, lists: Sequence[ListPath]) -> str | None:
+        """Writers of one list wait for its clock; those of several lists wait in the database."""
+        return str(lists[0]) if len(lists) == 1 else None
+
+    async def open(self) -> None:
+        await self.ping()
+
+    async def close(self) -> None:
+        await self.pool.close()
+
+    async def read(self, wanted: Wanted) -> Found:
+        sql, values = question(wanted, self.dialect)
+        return answer(wanted, await self._fetch(sql, values))
+
+    async def _fetch(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Rows of one statement; a connection that turns out to be dead is replaced once."""
+        for last in (False, True):
+            connection = await self.pool.take()
+            try:
+                rows = await connection.fetch(sql, values)
+            except _LOST as error:
+                await self.pool.drop(connection)
+                if last or isinstance(error, (asyncio.TimeoutError, asyncpg.QueryCanceledError)):
+                    raise Unavailable(str(error)) from error
+            except BaseException:
+                await self.pool.drop(connection)
+                raise
+            else:
+                self.pool.give(connection)
+                return rows
+        raise AssertionError("the loop returns or raises")
+
+    async def ping(self) -> None:
+        await self._fetch("SELECT 1")
+
+    async def begin(self) -> Transaction:
+        for last in (False, True):
+            connection = await self.pool.take()
+            try:
+                await connection.raw.execute("BEGIN")
+            except _LOST as error:
+                await self.pool.drop(connection)
+                if last:
+                    raise Unavailable(str(error)) from error
+            except BaseException:
+                await self.pool.drop(connection)
+                raise
+            else:
+                return PostgreSQLTransaction(self.pool, connection)
+        raise AssertionError("the loop returns or raises")
+
+    async def schema_version(self) -> int:
+        rows = await self._fetch("SELECT to_regclass('schema_version') IS NOT NULL")
+        if not rows[0][0]:
+            return 0
+        return int((await self._fetch("SELECT coalesce(max(version), 0) FROM schema_version"))[0][0])
+
+    async def migrate(self) -> int:
+        before = await self.schema_version()
+        if not schema.statements("postgresql", before):
+            return before
+        with suppress(asyncpg.UniqueViolationError):  # two processes that create the table at once
+            await self._fetch(schema.VERSION_TABLE.format_map(schema.TYPES["postgresql"]))
+        transaction = await self.begin()
+        try:
+            # Processes that start together migrate one after the other.
+            await transaction.fetch("LOCK TABLE schema_version IN ACCESS EXCLUSIVE MODE")
+            rows = await transaction.fetch("SELECT coalesce(max(version), 0) FROM schema_version")
+            before = int(rows[0][0])
+            for version, steps in schema.statements("postgresql", before):
+                for sql in steps:
+                    await transaction.fetch(sql)
+                await transaction.fetch("INSERT INTO schema_version (version) VALUES ($1)", [version])
+            if before == 0:
+                await transaction.write(Writes(clocks=schema.first_clocks()))
+        except BaseException:
+            await transaction.rollback()
+            raise
+        await transaction.commit()
+        return before
+
+
+def _translated(error: Exception) -> Exception:
+    if isinstance(error, _CONFLICT):
+        return Conflict(str(error))
+    return Unavailable(str(error))
+
+
+class PostgreSQLTransaction:
+    """A transaction at READ COMMITTED: every statement sees what was committed when it began.
+
+    That is why locks are taken by a statement of their own: what is read after it was committed before it.
+    """
+
+    def __init__(self, pool: Pool, connection: Connection) -> None:
+        self._pool = pool
+        self._connection = connection
+
+    async def fetch(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
+        try:
+            return await self._connection.fetch(sql, args)
+        except (*_CONFLICT, *_LOST) as error:
+            raise _translated(error) from error
+
+    async def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        try:
+            await self._connection.raw.executemany(sql, rows)
+        except (*_CONFLICT, *_LOST) as error:
+            raise _translated(error) from error
+
+    async def lock(self, paths: Sequence[str], buckets: Sequence[str]) -> list[Clock]:
+        if buckets:
+            rows = await self.fetch(_LOCK_BUCKETS, (paths, buckets))
+        else:
+            rows = await self.fetch(_LOCK, (paths,))
+        return [Clock(ListPath.parse(row[0]), *tuple(row)[1:]) for row in rows]
+
+    async def points(
+        self, paths: Sequence[Path], principals: Sequence[str]
+    ) -> tuple[list[Stored | None], list[tuple[str, str]]]:
+        args = ([str(path.list) for path in paths], [path.id for path in paths], principals)
+        objects: list[Stored | None] = [None] * len(paths)
+        groups = []
+        for row in await self.fetch(_POINTS, args):
+            if row[0] == GROUP:
+                groups.append((row[1], row[3]))
+            else:
+                objects[row[0] >> 1] = stored(row)
+        return objects, groups
+
+    async def read(self, wanted: Wanted) -> Found:
+        sql, values = question(wanted, Dialect.POSTGRESQL)
+        return answer(wanted, await self.fetch(sql, values))
+
+    async def write(self, writes: Writes) -> None:
+        for number, object_id in writes.erased:
+            await self.fetch("DELETE FROM object WHERE list = $1 AND id = $2", (number, object_id))
+        clocks = _columns(map(schema.clock_row, writes.clocks), 9)
+        if writes.objects:
+            entries = [row for name, text in writes.acls.items() for row in schema.acl_rows(name, text)]
+            acls = [list(writes.acls), list(writes.acls.values())]
+            await self.fetch(
+                _WRITE_OBJECTS, (*clocks, *acls, *_columns(entries, 3), *_columns(writes.objects, 6))
+            )
+        elif writes.clocks:
+            await self.fetch(_WRITE_CLOCKS, clocks)
+        for (number, group), members in writes.members.items():
+            await self.fetch("DELETE FROM member WHERE list = $1 AND id = $2", (number, group))
+            await self.fetch(
+                "INSERT INTO member (principal, list, id) SELECT p, $2, $3 FROM unnest($1::text[]) AS p",
+                (members, number, group),
+            )
+        if writes.unlinked:
+            await self.fetch(
+                "INSERT INTO unlinked (list) SELECT unnest($1::bigint[]) ON CONFLICT DO NOTHING",
+                (writes.unlinked,),
+            )
+
+    async def taken(self, number: int, timestamp: int) -> bool:
+        return bool(await self.fetch("SELECT 1 FROM object WHERE list = $1 AND ts = $2", (number, timestamp)))
+
+    async def commit(self) -> None:
+        await self._end("COMMIT")
+
+    async def rollback(self) -> None:
+        with suppress(Conflict, Unavailable):
+            await self._end("ROLLBACK")
+
+    async def _end(self, statement: str) -> None:
+        try:
+            await self._connection.raw.execute(statement)
+        except BaseException as error:
+            await self._pool.drop(self._connection)
+            if isinstance(error, (*_CONFLICT, *_LOST)):
+                raise _translated(error) from error
+            raise
+        self._pool.give(self._connection)
+
+
+def _columns(rows: Iterable[Sequence[Any]], width: int) -> list[list[Any]]:
+    """Rows turned on their side, as the arrays that `unnest` takes."""
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    return columns or [[] for _ in range(width)]
+

@@ -1,0 +1,53 @@
+"""Reclaiming the space of lists whose parent was deleted: in the background, in small steps."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from kintoun.storage import Store
+from kintoun.storage.rows import Conflict, Unavailable
+from kintoun.storage.unit import Needs, Unit
+
+STEP = 500
+"""Rows deleted in one transaction, so that no writer waits long behind it."""
+
+PAUSE_SECONDS = 0.05
+IDLE_SECONDS = 10.0
+
+
+class _Step:
+    """One step: some rows of one unlinked list; done twice, or by two workers at once, it does no harm."""
+
+    needs = Needs()
+
+    async def run(self, unit: Unit) -> bool:
+        """Returns whether there may be more to do."""
+        transaction = unit.transaction
+        waiting = await transaction.fetch("SELECT list FROM unlinked LIMIT 1")
+        if not waiting:
+            return False
+        number = waiting[0][0]
+        gone = await transaction.fetch(
+            "DELETE FROM object WHERE list = $1 AND ts IN"
+            " (SELECT ts FROM object WHERE list = $1 ORDER BY ts LIMIT $2) RETURNING 1",
+            (number, STEP),
+        )
+        if len(gone) < STEP:
+            await transaction.fetch("DELETE FROM member WHERE list = $1", (number,))
+            await transaction.fetch("DELETE FROM unlinked WHERE list = $1", (number,))
+        return True
+
+
+async def reclaim(store: Store) -> None:
+    """Reclaim until nothing is left to reclaim."""
+    while await store.write(_Step()):
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def reclaim_for_ever(store: Store) -> None:
+    """Reclaim whenever there is something; the task of a worker."""
+    while True:
+        with suppress(Unavailable, Conflict):
+            await reclaim(store)
+        await asyncio.sleep(IDLE_SECONDS)

@@ -1,0 +1,110 @@
+"""The tables, the same on every engine, and the steps that bring an older database to them.
+
+Only what every SQL engine can run: no trigger, sequence, stored procedure or advisory lock. A step is never
+edited once it is released; a change of the schema is a new step at the end.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from kintoun.model import timestamps
+from kintoun.model.kinds import BUCKET
+from kintoun.model.paths import ROOT_LISTS
+from kintoun.model.permissions import parse_acl
+from kintoun.storage.rows import Clock
+
+TYPES: dict[str, Mapping[str, str]] = {
+    "sqlite": {"text": "TEXT", "int": "INTEGER", "flag": "INTEGER", "bytes": "BLOB"},
+    "postgresql": {"text": 'TEXT COLLATE "C"', "int": "BIGINT", "flag": "SMALLINT", "bytes": "BYTEA"},
+}
+
+STEPS: tuple[tuple[str, ...], ...] = (
+    (
+        # One row per list. It outlives the list's parent: a clock is never reset. `list` numbers the list's
+        # present incarnation and is NULL while the parent does not exist.
+        """CREATE TABLE clock (
+            path {text} NOT NULL PRIMARY KEY,
+            bucket {text},
+            list {int} UNIQUE,
+            ts {int} NOT NULL,
+            version {int} NOT NULL,
+            live {int} NOT NULL,
+            dead {int} NOT NULL,
+            bytes {int} NOT NULL,
+            watermark {int} NOT NULL
+        )""",
+        "CREATE INDEX clock_bucket ON clock (bucket)",
+        # An object and its tombstone are states of one row. `body` is the JSON that readers are sent.
+        """CREATE TABLE object (
+            list {int} NOT NULL,
+            id {text} NOT NULL,
+            ts {int} NOT NULL,
+            deleted {flag} NOT NULL,
+            body {text} NOT NULL,
+            acl {bytes} NOT NULL
+        )""",
+        "CREATE UNIQUE INDEX object_id ON object (list, id)",
+        "CREATE UNIQUE INDEX object_ts ON object (list, ts)",
+        "CREATE INDEX object_acl ON object (acl, list)",
+        # ACLs are values: named by the digest of their text, never changed, shared by the objects that have
+        # the same one. `acl_entry` finds them by principal.
+        "CREATE TABLE acl (id {bytes} NOT NULL PRIMARY KEY, body {text} NOT NULL)",
+        """CREATE TABLE acl_entry (
+            principal {text} NOT NULL,
+            permission {text} NOT NULL,
+            acl {bytes} NOT NULL,
+            PRIMARY KEY (principal, acl, permission)
+        )""",
+        # Members of groups. `list` is the groups list's number, so that members go when a bucket goes.
+        """CREATE TABLE member (
+            principal {text} NOT NULL,
+            list {int} NOT NULL,
+            id {text} NOT NULL,
+            PRIMARY KEY (principal, list, id)
+        )""",
+        "CREATE INDEX member_group ON member (list, id)",
+        # Lists whose parent is gone, waiting for their space to be reclaimed.
+        "CREATE TABLE unlinked (list {int} NOT NULL PRIMARY KEY)",
+        "CREATE TABLE nonce (id {text} NOT NULL PRIMARY KEY, expires {int} NOT NULL)",
+        """CREATE TABLE lease (
+            name {text} NOT NULL PRIMARY KEY,
+            holder {text} NOT NULL,
+            expires {int} NOT NULL
+        )""",
+    ),
+)
+
+VERSION_TABLE = "CREATE TABLE IF NOT EXISTS schema_version (version {int} NOT NULL PRIMARY KEY)"
+
+
+def statements(engine: str, after: int) -> list[tuple[int, list[str]]]:
+    """The steps that a database at version `after` lacks, as `(version, statements)`."""
+    types = TYPES[engine]
+    steps = [[sql.format_map(types) for sql in step] for step in STEPS]
+    return [(n, step) for n, step in enumerate(steps, start=1) if n > after]
+
+
+def first_clocks() -> list[Clock]:
+    """The clocks of the lists that have no parent: they are there from the beginning."""
+    return [
+        Clock(path, secrets.randbits(62) + 1, timestamps.now(), 0, 0, 0, 0, 0) for path in ROOT_LISTS
+    ]
+
+
+def clock_row(clock: Clock) -> tuple[Any, ...]:
+    """A clock as the row of its table; `bucket` finds all lists below a bucket by equality."""
+    path = clock.path
+    bucket = path.parents[0] if path.kind.lineage[0] is BUCKET and path.parents else None
+    return (
+        str(path), bucket, clock.list, clock.timestamp, clock.version,
+        clock.live, clock.dead, clock.bytes, clock.watermark,
+    )  # fmt: skip
+
+
+def acl_rows(name: bytes, text: str) -> list[tuple[str, str, bytes]]:
+    """The entries of an ACL as rows of their table."""
+    grants = parse_acl(text)
+    return [(principal, permission, name) for permission in grants for principal in grants[permission]]

@@ -1,0 +1,327 @@
+"""The SQLite engine: short reads in the event loop, long ones and every commit in a thread.
+
+A read of a record takes some ten microseconds, a hop to a thread costs ten times as much. A commit waits for
+the disk, and meanwhile the loop goes on reading. WAL mode lets other processes do the same beside this one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import local
+from typing import Any, TypeVar
+
+from kintoun.model.paths import ListPath, Path
+from kintoun.settings import Storage
+from kintoun.storage import schema
+from kintoun.storage.dialect import Dialect, translated
+from kintoun.storage.engine import Transaction, Writes
+from kintoun.storage.rows import Clock, Found, Stored, Unavailable, Wanted
+from kintoun.storage.select import register_functions
+from kintoun.storage.statements import CLOCK_COLUMNS, answer, question, stored
+
+T = TypeVar("T")
+
+LONG_PAGE = 2000
+"""Rows above which a page is read in a thread."""
+
+LONG_SCAN = 5000
+"""Objects in a list above which a filtered page is read in a thread."""
+
+_UPSERT_CLOCK = (
+    "INSERT INTO clock (path, bucket, list, ts, version, live, dead, bytes, watermark)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET list = excluded.list, ts = excluded.ts,"
+    " version = excluded.version, live = excluded.live, dead = excluded.dead, bytes = excluded.bytes,"
+    " watermark = excluded.watermark"
+)
+_UPSERT_OBJECT = (
+    "INSERT INTO object (list, id, ts, deleted, body, acl) VALUES (?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (list, id) DO UPDATE SET ts = excluded.ts, deleted = excluded.deleted, body = excluded.body,"
+    " acl = excluded.acl"
+)
+
+
+def _connect(file: str, settings: Storage) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        file, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=0
+    )
+    connection.execute("PRAGMA page_size = 8192")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {'FULL' if settings.durability == 'full' else 'NORMAL'}")
+    connection.execute("PRAGMA cache_size = -8000")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    register_functions(connection)
+    return connection
+
+
+def _busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+class SQLite:
+    """A database in a file."""
+
+    dialect = Dialect.SQLITE
+
+    def __init__(self, file: str, settings: Storage) -> None:
+        self.file = file
+        self.settings = settings
+        self._reader: sqlite3.Connection | None = None
+        self._writer: sqlite3.Connection | None = None
+        self._threads = ThreadPoolExecutor(3, thread_name_prefix="sqlite")
+        self._per_thread = local()
+        self._opened: list[sqlite3.Connection] = []
+        self._turn = asyncio.Lock()
+        self._sizes: dict[ListPath, int] = {}
+
+    def lane(self, lists: Sequence[ListPath]) -> str | None:
+        """There is one writer, so there is one queue."""
+        return ""
+
+    async def open(self) -> None:
+        try:
+            self._reader = self._new()
+            self._writer = self._new()
+        except sqlite3.Error as error:
+            raise Unavailable(f"{self.file}: {error}") from error
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=True)
+        for connection in self._opened:
+            connection.close()
+        self._opened.clear()
+        self._reader = self._writer = None
+
+    def _new(self) -> sqlite3.Connection:
+        # Another process may be changing the journal mode of a new file at this very moment.
+        deadline = time.monotonic() + self.settings.timeout_seconds
+        while True:
+            try:
+                connection = _connect(self.file, self.settings)
+            except sqlite3.OperationalError as error:
+                if not _busy(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.005)
+            else:
+                self._opened.append(connection)
+                return connection
+
+    # Reading
+
+    async def read(self, wanted: Wanted) -> Found:
+        sql, values = question(wanted, self.dialect)
+        try:
+            if self._is_long(wanted):
+                rows = await self._in_thread(lambda: self._thread_reader().execute(sql, values).fetchall())
+            else:
+                assert self._reader is not None, "the store is open"
+                rows = self._reader.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise Unavailable(str(error)) from error
+        found = answer(wanted, rows)
+        if found.clock is not None:
+            self._sizes[found.clock.path] = found.clock.live
+        return found
+
+    def _is_long(self, wanted: Wanted) -> bool:
+        if wanted.count is not None:
+            return self._size(wanted) > LONG_SCAN
+        page = wanted.page
+        if page is None:
+            return False
+        if page.limit > LONG_PAGE:
+            return self._size(wanted) > LONG_PAGE
+        plain = not page.filters and page.holders is None and page.sort[0].field == "last_modified"
+        return not plain and self._size(wanted) > LONG_SCAN
+
+    def _size(self, wanted: Wanted) -> int:
+        """How long the list was when it was last looked at: a hint, to choose where to read."""
+        if len(self._sizes) > 10_000:
+            self._sizes.clear()
+        assert wanted.clock is not None
+        return self._sizes.get(wanted.clock, LONG_SCAN)
+
+    def _thread_reader(self) -> sqlite3.Connection:
+        connection = getattr(self._per_thread, "connection", None)
+        if connection is None:
+            connection = self._per_thread.connection = self._new()
+        return connection
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def ping(self) -> None:
+        try:
+            assert self._reader is not None, "the store is open"
+            self._reader.execute("SELECT count(*) FROM schema_version").fetchone()
+        except sqlite3.Error as error:
+            raise Unavailable(str(error)) from error
+
+    # Writing
+
+    async def begin(self) -> Transaction:
+        await self._turn.acquire()
+        try:
+            await self._begin()
+        except BaseException:
+            self._turn.release()
+            raise
+        assert self._writer is not None, "the store is open"
+        return SQLiteTransaction(self, self._writer)
+
+    async def _begin(self) -> None:
+        """Take the file's write lock, for which other processes may be queueing too."""
+        assert self._writer is not None, "the store is open"
+        deadline = time.monotonic() + self.settings.timeout_seconds
+        pause = 0.0005
+        while True:
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.Error as error:
+                if not _busy(error) or time.monotonic() > deadline:
+                    raise Unavailable(str(error)) from error
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, 0.02)
+
+    async def end(self, statement: str) -> None:
+        """Commit or roll back, and let the next transaction begin."""
+        connection = self._writer
+        assert connection is not None, "the store is open"
+        try:
+            if statement == "COMMIT":
+                await self._in_thread(lambda: connection.execute("COMMIT"))
+            else:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise Unavailable(str(error)) from error
+        finally:
+            self._turn.release()
+
+    # The schema
+
+    async def schema_version(self) -> int:
+        assert self._reader is not None, "the store is open"
+        try:
+            rows = self._reader.execute("SELECT max(version) FROM schema_version").fetchall()
+        except sqlite3.OperationalError:
+            return 0
+        return int(rows[0][0] or 0)
+
+    async def migrate(self) -> int:
+        before = await self.schema_version()
+        if not schema.statements("sqlite", before):
+            return before
+        transaction = await self.begin()
+        try:
+            connection = self._writer
+            assert connection is not None
+            connection.execute(schema.VERSION_TABLE.format_map(schema.TYPES["sqlite"]))
+            before = int(connection.execute("SELECT max(version) FROM schema_version").fetchone()[0] or 0)
+            for version, steps in schema.statements("sqlite", before):
+                for sql in steps:
+                    connection.execute(sql)
+                connection.execute("INSERT INTO schema_version (version) VALUES (?)", (version,))
+            await transaction.write(Writes(clocks=schema.first_clocks()) if before == 0 else Writes())
+        except sqlite3.Error as error:
+            await transaction.rollback()
+            raise Unavailable(str(error)) from error
+        await transaction.commit()
+        return before
+
+
+class SQLiteTransaction:
+    """A transaction that holds the file's write lock."""
+
+    def __init__(self, engine: SQLite, connection: sqlite3.Connection) -> None:
+        self._engine = engine
+        self._connection = connection
+
+    def _run(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as error:
+            raise Unavailable(str(error)) from error
+
+    def _run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        try:
+            self._connection.executemany(sql, rows)
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as error:
+            raise Unavailable(str(error)) from error
+
+    async def lock(self, paths: Sequence[str], buckets: Sequence[str]) -> list[Clock]:
+        rows = []
+        for path in paths:
+            rows += self._run(f"SELECT {CLOCK_COLUMNS} FROM clock WHERE path = ?", (path,))
+        for bucket in buckets:
+            rows += self._run(f"SELECT {CLOCK_COLUMNS} FROM clock WHERE bucket = ?", (bucket,))
+        return [Clock(ListPath.parse(row[0]), *row[1:]) for row in rows]
+
+    async def points(
+        self, paths: Sequence[Path], principals: Sequence[str]
+    ) -> tuple[list[Stored | None], list[tuple[str, str]]]:
+        objects: list[Stored | None] = []
+        for path in paths:
+            sql, values = question(Wanted((path,)), Dialect.SQLITE)
+            rows = self._run(sql, values)
+            objects.append(stored(rows[0]) if rows else None)
+        groups: list[tuple[str, str]] = []
+        if principals:
+            wanted = Wanted(principals=tuple(principals))
+            groups = (await self.read(wanted)).groups
+        return objects, groups
+
+    async def read(self, wanted: Wanted) -> Found:
+        sql, values = question(wanted, Dialect.SQLITE)
+        return answer(wanted, self._run(sql, values))
+
+    async def write(self, writes: Writes) -> None:
+        if writes.erased:
+            self._run_many("DELETE FROM object WHERE list = ? AND id = ?", writes.erased)
+        if writes.acls:
+            for name, text in writes.acls.items():
+                self._add_acl(name, text)
+        if writes.objects:
+            self._run_many(_UPSERT_OBJECT, writes.objects)
+        for (number, group), members in writes.members.items():
+            self._run("DELETE FROM member WHERE list = ? AND id = ?", (number, group))
+            rows = [(principal, number, group) for principal in members]
+            self._run_many("INSERT INTO member (principal, list, id) VALUES (?, ?, ?)", rows)
+        if writes.unlinked:
+            rows = [(number,) for number in writes.unlinked]
+            self._run_many("INSERT INTO unlinked (list) VALUES (?) ON CONFLICT DO NOTHING", rows)
+        if writes.clocks:
+            self._run_many(_UPSERT_CLOCK, map(schema.clock_row, writes.clocks))
+
+    def _add_acl(self, name: bytes, text: str) -> None:
+        sql = "INSERT INTO acl (id, body) VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING 1"
+        if self._run(sql, (name, text)):
+            self._run_many(
+                "INSERT INTO acl_entry (principal, permission, acl) VALUES (?, ?, ?)",
+                schema.acl_rows(name, text),
+            )
+
+    async def taken(self, number: int, timestamp: int) -> bool:
+        return bool(self._run("SELECT 1 FROM object WHERE list = ? AND ts = ?", (number, timestamp)))
+
+    async def fetch(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
+        return self._run(translated(sql, Dialect.SQLITE), args)
+
+    async def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        self._run_many(translated(sql, Dialect.SQLITE), rows)
+
+    async def commit(self) -> None:
+        await self._engine.end("COMMIT")
+
+    async def rollback(self) -> None:
+        await self._engine.end("ROLLBACK")

@@ -1,0 +1,147 @@
+"""The questions of `Wanted` as one SQL statement, for every engine.
+
+Every part of a question is a branch of one UNION ALL, so that the answer comes from one snapshot in one
+round trip. All branches give the columns `tag, id, ts, body, acl`; the tag tells what a row is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from kintoun.model.permissions import NO_GRANTS
+from kintoun.storage.dialect import Dialect, Parameters
+from kintoun.storage.rows import Clock, Found, Page, Stored, Wanted
+from kintoun.storage.select import after, order_by, where
+
+# A point's tag is twice its position in the question, plus one when the row is a tombstone.
+GROUP = -1
+CLOCK = -2
+TOTAL = -3
+ROW = 1_000_000
+
+CLOCK_COLUMNS = "path, list, ts, version, live, dead, bytes, watermark"
+
+_POINT = (
+    "SELECT {tag} + o.deleted AS tag, o.id AS id, o.ts AS ts, o.body AS body, a.body AS acl FROM clock k"
+    " JOIN object o ON o.list = k.list AND o.id = {id} LEFT JOIN acl a ON a.id = o.acl WHERE k.path = {path}"
+)
+_GROUPS = (
+    f"SELECT {GROUP} AS tag, m.principal AS id, 0 AS ts,"
+    " '/buckets/' || k.bucket || '/groups/' || m.id AS body, '' AS acl"
+    " FROM member m JOIN clock k ON k.list = m.list WHERE m.principal IN ({principals})"
+)
+_CLOCK = (
+    f"SELECT {CLOCK} AS tag, '' AS id, k.ts AS ts, coalesce(k.list, 0) || ' ' || k.version || ' ' || k.live"
+    " || ' ' || k.dead || ' ' || k.bytes || ' ' || k.watermark AS body, '' AS acl FROM clock k"
+    " WHERE k.path = {path}"
+)
+
+
+@lru_cache(maxsize=512)
+def _context(dialect: Dialect, points: int, principals: int, clock: bool) -> tuple[str, int]:
+    """The branches that do not depend on the request's values, and how many parameters they take."""
+    params = Parameters(dialect)
+    branches = []
+    for n in range(points):
+        path, object_id = params.add(None), params.add(None)
+        branches.append(_POINT.format(tag=2 * n, path=path, id=object_id))
+    if principals:
+        marks = ", ".join(params.add(None) for _ in range(principals))
+        branches.append(_GROUPS.format(principals=marks))
+    if clock:
+        branches.append(_CLOCK.format(path=params.add(None)))
+    return " UNION ALL ".join(branches), len(params.values)
+
+
+def question(wanted: Wanted, dialect: Dialect) -> tuple[str, list[Any]]:
+    """The statement and its parameters for a question."""
+    values: list[Any] = []
+    for path in wanted.points:
+        values.append(str(path.list))
+        values.append(path.ids[-1])
+    values.extend(wanted.principals)
+    if wanted.clock:
+        values.append(str(wanted.clock))
+    sql, _ = _context(dialect, len(wanted.points), len(wanted.principals), wanted.clock is not None)
+    if wanted.page is None and wanted.count is None:
+        return sql, values
+    params = Parameters(dialect, values)
+    branches = [sql] if sql else []
+    if wanted.page is not None:
+        branches.append(_page(wanted, wanted.page, dialect, params))
+    if wanted.count is not None:
+        branches.append(_total(wanted, wanted.count, dialect, params))
+    return " UNION ALL ".join(branches), params.values
+
+
+def _conditions(wanted: Wanted, page: Page, dialect: Dialect, params: Parameters) -> str:
+    """The condition that a row belongs to the page: first of all, that it stands in the list asked for."""
+    assert wanted.clock is not None, "a page is of the list whose clock is read with it"
+    parts = [f"o.list = (SELECT k.list FROM clock k WHERE k.path = {params.add(str(wanted.clock))})"]
+    if not page.deleted:
+        parts.append("o.deleted = 0")
+    if page.until is not None:
+        parts.append(f"o.ts <= {params.add(page.until)}")
+    if page.holders is not None:
+        parts.append(_held(page.holders, page.permissions, params))
+    if page.filters:
+        parts.append(where(page.filters, dialect, params))
+    if page.after is not None:
+        parts.append(after(page.sort, page.after, dialect, params))
+    return " AND ".join(f"({part})" for part in parts)
+
+
+def _held(holders: Iterable[str], permissions: Sequence[str] | None, params: Parameters) -> str:
+    marks = ", ".join(params.add(principal) for principal in sorted(holders))
+    named = ""
+    if permissions is not None:
+        named = f" AND e.permission IN ({', '.join(params.add(name) for name in permissions)})"
+    return f"o.acl IN (SELECT e.acl FROM acl_entry e WHERE e.principal IN ({marks}){named})"
+
+
+def _page(wanted: Wanted, page: Page, dialect: Dialect, params: Parameters) -> str:
+    condition = _conditions(wanted, page, dialect, params)
+    return (
+        f"SELECT * FROM (SELECT {ROW} + o.deleted AS tag, o.id AS id, o.ts AS ts, o.body AS body, '' AS acl"
+        f" FROM object o WHERE {condition} ORDER BY {order_by(page.sort, dialect, params)}"
+        f" LIMIT {params.add(page.limit)}) AS page"
+    )
+
+
+def _total(wanted: Wanted, page: Page, dialect: Dialect, params: Parameters) -> str:
+    condition = _conditions(wanted, page, dialect, params)
+    return f"SELECT {TOTAL} AS tag, '' AS id, count(*) AS ts, '' AS body, '' AS acl FROM object o WHERE {condition}"
+
+
+def answer(wanted: Wanted, rows: Sequence[Any]) -> Found:
+    """What the rows of a question's statement say."""
+    found = Found([None] * len(wanted.points), [])
+    page: list[Any] = []
+    for row in rows:
+        tag = row[0]
+        if tag >= ROW:
+            page.append(row)
+        elif tag >= 0:
+            found.points[tag >> 1] = stored(row)
+        elif tag == GROUP:
+            found.groups.append((row[1], row[3]))
+        elif tag == CLOCK:
+            found.clock = _clock(wanted, row)
+        else:
+            found.total = row[2]
+    if wanted.page is not None:
+        found.rows = page
+    return found
+
+
+def stored(row: Any) -> Stored:
+    """The object that a row of a statement spells."""
+    return Stored(row[1], row[2], bool(row[0] & 1), row[3], row[4] or NO_GRANTS)
+
+
+def _clock(wanted: Wanted, row: Any) -> Clock:
+    assert wanted.clock is not None
+    number, version, live, dead, size, watermark = map(int, row[3].split(" "))
+    return Clock(wanted.clock, number or None, row[2], version, live, dead, size, watermark)

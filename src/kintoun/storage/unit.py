@@ -1,0 +1,334 @@
+"""The unit of work: what the writes of one transaction see, and what they will have changed at its end.
+
+Writes of one or several requests run against a `Unit` in memory; what they read is fetched once, what they
+write is sent in one step before the commit. The clocks of all lists that are written stay locked from before
+the first read to the commit, so what a write has checked is still true when it commits. A failing item of a
+batch is taken back by `rollback`, without the database knowing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import msgspec
+
+from kintoun.model import timestamps
+from kintoun.model.kinds import BUCKET, GROUP
+from kintoun.model.paths import ListPath, Path
+from kintoun.model.permissions import NO_GRANTS
+from kintoun.storage.engine import Transaction, Writes
+from kintoun.storage.rows import Clock, Found, Stored, Wanted
+
+_encode = msgspec.json.encode
+
+
+class Needs(NamedTuple):
+    """What a write is known to touch before it runs: fetched together, in one step for a whole group."""
+
+    lists: tuple[ListPath, ...] = ()
+    buckets: tuple[str, ...] = ()
+    points: tuple[Path, ...] = ()
+    principals: tuple[str, ...] = ()
+
+
+class TimestampTaken(Exception):
+    """A client chose a timestamp that another object of the list bears."""
+
+
+def digest(acl: str) -> bytes:
+    """The name of an ACL."""
+    return blake2b(acl.encode(), digest_size=16).digest()
+
+
+def _size(body: str) -> int:
+    return len(body) if body.isascii() else len(body.encode())
+
+
+class Unit:
+    """The state of one transaction."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self.transaction = transaction
+        self._clocks: dict[ListPath, Clock | None] = {}
+        self._objects: dict[Path, Stored | None] = {}
+        self._groups: dict[str, set[str]] = {}
+        self._members: dict[tuple[int, str], tuple[str, ...]] = {}
+        self._unlinked: dict[int, bool] = {}
+        self._changed: set[ListPath | Path] = set()
+        self._journal: list[tuple[dict[Any, Any], Any, Any]] = []
+
+    # Reading
+
+    async def prepare(self, needs: Iterable[Needs]) -> None:
+        """Lock and fetch what the writes of a group are known to touch."""
+        lists: dict[str, ListPath] = {}
+        buckets: set[str] = set()
+        points: dict[Path, None] = {}
+        principals: dict[str, None] = {}
+        for need in needs:
+            for path in need.lists:
+                if path not in self._clocks:
+                    lists[str(path)] = path
+            buckets.update(need.buckets)
+            points.update(dict.fromkeys(need.points))
+            principals.update(dict.fromkeys(need.principals))
+        await self._lock(lists, sorted(buckets))
+        missing = [path for path in points if path not in self._objects]
+        if missing or principals:
+            await self._fetch(missing, list(principals))
+
+    async def _lock(self, lists: dict[str, ListPath], buckets: Sequence[str]) -> None:
+        if not lists and not buckets:
+            return
+        for path in lists.values():
+            self._clocks.setdefault(path, None)
+        for clock in await self.transaction.lock(sorted(lists), buckets):
+            # What this unit has changed already is newer than what the database says.
+            if self._clocks.get(clock.path) is None:
+                self._clocks[clock.path] = clock
+
+    async def _fetch(self, paths: Sequence[Path], principals: Sequence[str]) -> None:
+        objects, groups = await self.transaction.points(paths, principals)
+        self._objects.update(zip(paths, objects, strict=True))
+        for principal in principals:
+            self._groups.setdefault(principal, set())
+        for principal, group in groups:
+            self._groups[principal].add(group)
+
+    async def clock(self, path: ListPath) -> Clock | None:
+        """The clock of a list, locked; None when nothing ever stood at that path."""
+        if path not in self._clocks:
+            await self._lock({str(path): path}, ())
+        return self._clocks[path]
+
+    async def clocks_of_bucket(self, bucket: str) -> list[Clock]:
+        """The clocks of all lists in a bucket, locked."""
+        await self._lock({}, [bucket])
+        return [
+            clock for path, clock in self._clocks.items() if clock and path.parents and path.parents[0] == bucket
+        ]
+
+    async def object(self, path: Path) -> Stored | None:
+        """The row of an object, a tombstone perhaps; None when there is none, or no parent."""
+        if path not in self._objects:
+            await self._fetch([path], ())
+        return self._objects[path]
+
+    async def groups(self, principals: Sequence[str]) -> set[str]:
+        """The URIs of the groups that one of the principals is a member of."""
+        missing = [principal for principal in principals if principal not in self._groups]
+        if missing:
+            await self._fetch([], missing)
+        return set().union(*(self._groups[principal] for principal in principals))
+
+    async def read(self, wanted: Wanted) -> Found:
+        """The answer to a question, as if what was written so far had been committed."""
+        if wanted.page is not None or wanted.count is not None:
+            await self.flush()
+            return await self.transaction.read(wanted)
+        found = Found([await self.object(path) for path in wanted.points], [])
+        if wanted.principals:
+            await self.groups(wanted.principals)
+            found.groups = [(p, group) for p in wanted.principals for group in sorted(self._groups[p])]
+        if wanted.clock:
+            found.clock = await self.clock(wanted.clock)
+        return found
+
+    async def taken(self, path: ListPath, timestamp: int) -> bool:
+        """Whether an object of the list bears the timestamp."""
+        clock = await self.clock(path)
+        if clock is None or clock.list is None or timestamp > clock.timestamp:
+            return False
+        await self.flush()
+        return await self.transaction.taken(clock.list, timestamp)
+
+    # Writing
+
+    async def put(self, path: Path, attributes: dict[str, Any], acl: str, chosen: int | None = None) -> Stored:
+        """Write a live object and return its row. The list's parent must exist.
+
+        `attributes` get the object's id and timestamp. `chosen` is the timestamp (milliseconds) that the
+        client asks for; raises TimestampTaken when another object of the list bears it.
+        """
+        clock, previous = await self._before(path, chosen)
+        timestamp = timestamps.following(clock.timestamp, timestamps.now()) if chosen is None else chosen
+        attributes["id"] = path.id
+        attributes["last_modified"] = timestamp
+        row = Stored(path.id, timestamp, False, _encode(attributes).decode(), acl)
+        self._set(clock, path, row, previous)
+        if path.kind is GROUP:
+            assert clock.list is not None
+            members = tuple(dict.fromkeys(attributes.get("members") or ()))
+            self._remember(self._members, (clock.list, path.id), members)
+        if previous is None or previous.deleted:
+            for child in path.children:
+                await self._link(child)
+        return row
+
+    async def delete(self, path: Path, chosen: int | None = None) -> Stored:
+        """Turn an object into its tombstone, unlink the lists below it, and return the tombstone."""
+        clock, previous = await self._before(path, chosen)
+        assert previous is not None and not previous.deleted, "only what is there can be deleted"
+        timestamp = timestamps.following(clock.timestamp, timestamps.now()) if chosen is None else chosen
+        body = _encode({"id": path.id, "last_modified": timestamp, "deleted": True}).decode()
+        row = Stored(path.id, timestamp, True, body, NO_GRANTS)
+        self._set(clock, path, row, previous)
+        if path.kind is GROUP:
+            assert clock.list is not None
+            self._remember(self._members, (clock.list, path.id), ())
+        await self._unlink(path)
+        return row
+
+    async def _before(self, path: Path, chosen: int | None) -> tuple[Clock, Stored | None]:
+        clock = await self.clock(path.list)
+        assert clock is not None and clock.list is not None, f"no list at {path.list}"
+        previous = await self.object(path)
+        mine = previous is not None and previous.timestamp == chosen
+        if chosen is not None and not mine and await self.taken(path.list, chosen):
+            raise TimestampTaken
+        return clock, previous
+
+    def _set(self, clock: Clock, path: Path, row: Stored, previous: Stored | None) -> None:
+        live, dead, size = clock.live, clock.dead, clock.bytes + _size(row.body)
+        if previous is not None:
+            size -= _size(previous.body)
+            live, dead = (live, dead - 1) if previous.deleted else (live - 1, dead)
+        live, dead = (live, dead + 1) if row.deleted else (live + 1, dead)
+        self._remember(self._objects, path, row)
+        self._tick(
+            replace(
+                clock,
+                timestamp=max(clock.timestamp, row.timestamp),
+                version=clock.version + 1,
+                live=live,
+                dead=dead,
+                bytes=size,
+            )
+        )
+
+    async def _link(self, path: ListPath) -> None:
+        """Give the list at `path` a new number: its parent has come to be."""
+        clock = await self.clock(path)
+        number = secrets.randbits(62) + 1
+        if clock is None:
+            start = timestamps.now()
+            clock = Clock(path, number, start, 0, 0, 0, 0, 0)
+        self._tick(replace(clock, list=number, version=clock.version + 1))
+
+    async def _unlink(self, path: Path) -> None:
+        """Cut off every list below an object that is deleted."""
+        if path.kind is BUCKET:
+            clocks = await self.clocks_of_bucket(path.id)
+        else:
+            clocks = [clock for child in path.children if (clock := await self.clock(child))]
+        for clock in clocks:
+            if clock.list is not None:
+                self.cut(clock, None)
+
+    def cut(self, clock: Clock, number: int | None) -> None:
+        """Drop all objects of a list at once; it goes on under `number`, or waits for its parent.
+
+        Whoever had synced live records learns it by the clock, which moves on; deletions that were known
+        until now no longer are, so the watermark follows.
+        """
+        assert clock.list is not None
+        timestamp = clock.timestamp
+        if clock.live:
+            timestamp = timestamps.following(timestamp, timestamps.now())
+        watermark = timestamp if clock.live or clock.dead else clock.watermark
+        self._remember(self._unlinked, clock.list, True)
+        self._tick(
+            Clock(clock.path, number, timestamp, clock.version + 1, 0, 0, 0, watermark),
+        )
+        for path in [path for path in self._objects if path.list == clock.path]:
+            self._forget(path)
+
+    async def set_clock(self, path: ListPath, timestamp: int) -> None:
+        """Put a list's clock at `timestamp` (milliseconds), for an import that keeps timestamps.
+
+        Only where no object has been read yet may that be back, and never behind what readers were given.
+        """
+        clock = await self.clock(path)
+        assert clock is not None and clock.list is not None, f"no list at {path}"
+        self._tick(replace(clock, timestamp=timestamp, version=clock.version + 1))
+
+    # Undoing and sending
+
+    def mark(self) -> int:
+        """The present state, to come back to."""
+        return len(self._journal)
+
+    def rollback(self, mark: int) -> None:
+        """Take back every write since `mark`."""
+        while len(self._journal) > mark:
+            state, key, old = self._journal.pop()
+            if state is self._clocks:
+                old = self._unborn(state[key]) if old is None else self._not_before(old, state[key])
+            state[key] = old
+            if state is self._clocks or state is self._objects:
+                self._changed.add(key)
+
+    def _unborn(self, clock: Clock) -> Clock:
+        """A clock that was made by a write taken back: it may have been sent, so it stays, without a list."""
+        if clock.list is not None:
+            self._unlinked[clock.list] = True
+        return replace(clock, list=None, live=0, dead=0, bytes=0)
+
+    @staticmethod
+    def _not_before(old: Clock, present: Clock) -> Clock:
+        """A clock taken back keeps its timestamps used: they may have been sent already."""
+        return replace(old, timestamp=present.timestamp) if present.timestamp > old.timestamp else old
+
+    def _remember(self, state: dict[Any, Any], key: Any, value: Any) -> None:
+        self._journal.append((state, key, state.get(key)))
+        state[key] = value
+        if state is self._objects:
+            self._changed.add(key)
+
+    def _forget(self, path: Path) -> None:
+        """What is cached of an object whose list is cut off: there is nothing at its path."""
+        self._journal.append((self._objects, path, self._objects[path]))
+        self._objects[path] = None
+
+    def _tick(self, clock: Clock) -> None:
+        self._journal.append((self._clocks, clock.path, self._clocks.get(clock.path)))
+        self._clocks[clock.path] = clock
+        self._changed.add(clock.path)
+
+    async def flush(self) -> None:
+        """Send what was written so far to the database."""
+        writes = self._collect()
+        if writes is not None:
+            await self.transaction.write(writes)
+
+    def _collect(self) -> Writes | None:
+        if not self._changed:
+            return None
+        writes = Writes()
+        for key in self._changed:
+            if isinstance(key, ListPath):
+                clock = self._clocks[key]
+                if clock is not None:
+                    writes.clocks.append(clock)
+            else:
+                self._collect_object(key, writes)
+        writes.members = {key: members for key, members in self._members.items() if members is not None}
+        writes.unlinked = [number for number, gone in self._unlinked.items() if gone]
+        self._changed.clear()
+        return writes
+
+    def _collect_object(self, path: Path, writes: Writes) -> None:
+        clock = self._clocks[path.list]
+        row = self._objects[path]
+        if clock is None or clock.list is None:
+            return
+        if row is None:
+            writes.erased.append((clock.list, path.id))
+            return
+        name = digest(row.acl)
+        writes.acls[name] = row.acl
+        writes.objects.append((clock.list, row.id, row.timestamp, int(row.deleted), row.body, name))
