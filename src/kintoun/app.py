@@ -110,7 +110,10 @@ class Composition:
     # Wiring
 
     def compose(self) -> None:
-        """Put the core and the features that are switched on together. Raises ValueError when they do not fit."""
+        """Put the core and the features that are switched on together.
+
+        Raises ValueError when they do not fit.
+        """
         for endpoint in ENDPOINTS:
             self.endpoint(endpoint)
         self.endpoint(Endpoint("batch", "/batch", {"POST": post_batch}))
@@ -166,9 +169,7 @@ class Composition:
         except (Unavailable, Conflict) as error:
             log.error("storage unavailable", error=str(error), method=request.method, path=request.path)
             retry = str(self.settings.http.retry_after_seconds)
-            return error_answer(
-                ProtocolError(503, BACKEND, OVERLOADED, headers=(("Retry-After", retry),))
-            )
+            return error_answer(ProtocolError(503, BACKEND, OVERLOADED, headers=(("Retry-After", retry),)))
         except Exception:
             log.exception("unexpected error", method=request.method, path=request.path)
             return error_answer(
@@ -204,9 +205,7 @@ class Application:
     def __init__(self, composition: Composition) -> None:
         self.composition = composition
         settings = composition.settings
-        limits = Limits(
-            settings.limits.body_bytes, settings.limits.url_bytes, settings.limits.header_bytes
-        )
+        limits = Limits(settings.limits.body_bytes, settings.limits.url_bytes, settings.limits.header_bytes)
         base = Base(settings.http.public_scheme, settings.http.public_host)
         self._adapter = Adapter(composition.respond, composition.service.wire, limits, base)
 

@@ -112,7 +112,7 @@ class AccountPolicy:
             self._claims.pop(self._name(request), None)
 
 
-async def prepare(context: Context, path: Path | None, data: dict[str, Any]) -> dict[str, Any]:
+async def prepare(context: Context, data: dict[str, Any]) -> dict[str, Any]:
     """Hash a password outside of any transaction, and put the mask in its place."""
     password = data.get("password")
     if not isinstance(password, str) or not password:

@@ -16,7 +16,7 @@ from kintoun.storage.unit import Needs
 _LISTS = "SELECT path FROM clock WHERE list IS NOT NULL"
 
 
-async def flush(context: Context, request: Request) -> Answer:
+async def flush(context: Context, _request: Request) -> Answer:
     """Cut off every list. Clocks go on, so that clients who had synced notice."""
 
     async def act(work: Work) -> Answer:

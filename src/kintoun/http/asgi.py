@@ -130,10 +130,7 @@ class Base:
 def _decoded(raw_path: bytes) -> str:
     """The path, percent-decoded as a whole: an encoded slash separates segments (protocol section 1.1)."""
 
-
     try:
         return (unquote_to_bytes(raw_path) if b"%" in raw_path else raw_path).decode()
     except UnicodeDecodeError:
         raise ProtocolError(400, INVALID_PARAMETERS, "Invalid URL path.") from None
-
-

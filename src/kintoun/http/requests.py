@@ -9,11 +9,22 @@ class Request:
     """One request.
 
     `path` is decoded and has the version prefix, `query` is the raw query string, `headers` have lower-case
-    names. `base` is what the URLs in answers begin with, as `https://example.org`. `writable` headers of a
-    batch are its sub-requests' unless they have their own.
+    names. `base` is what the URLs in answers begin with, as `https://example.org`. `in_batch` tells that
+    it came out of one.
     """
 
-    __slots__ = ("base", "body", "headers", "in_batch", "method", "parameters", "path", "peer", "query", "raw_path")
+    __slots__ = (
+        "base",
+        "body",
+        "headers",
+        "in_batch",
+        "method",
+        "parameters",
+        "path",
+        "peer",
+        "query",
+        "raw_path",
+    )
 
     def __init__(
         self,

@@ -45,7 +45,10 @@ class _Node:
 
 
 class Router:
-    """A tree of path segments: a literal one is preferred to `{variable}`, `{name:tail}` takes all the rest."""
+    """A tree of path segments.
+
+    A literal segment is preferred to a `{variable}`; `{name:tail}` takes all that remains.
+    """
 
     def __init__(self) -> None:
         self._root = _Node()

@@ -23,7 +23,7 @@ class Wire:
 
     def backs_off(self) -> bool:
         """Whether this answer is one of those that ask the client to come less often."""
-        return self.backoff_percentage is None or random.randrange(100) < self.backoff_percentage
+        return self.backoff_percentage is None or random.randrange(100) < self.backoff_percentage  # noqa: S311
 
 
 def complete(wire: Wire, request: Request, answer: Answer) -> list[tuple[str, str]]:
@@ -47,5 +47,3 @@ def complete(wire: Wire, request: Request, answer: Answer) -> list[tuple[str, st
     if wire.alert is not None and "Alert" not in own:
         headers.append(("Alert", wire.alert))
     return headers
-
-

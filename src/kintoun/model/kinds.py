@@ -1,4 +1,4 @@
-"""The kinds of objects, described by data: what they are called, where they live, what may be granted on them."""
+"""The kinds of objects, described by data: their names, their place, what may be granted on them."""
 
 from __future__ import annotations
 
@@ -42,10 +42,16 @@ class Kind:
     new_id: Callable[[], str] | None = random_name
     lineage: tuple[Kind, ...] = field(init=False)
     """This kind and those above it, the topmost first."""
+    object_form: str = field(init=False)
+    list_form: str = field(init=False)
+    """The paths of objects and lists, to be filled with ids."""
 
     def __post_init__(self) -> None:
         above = self.parent.lineage if self.parent else ()
+        prefix = self.parent.object_form if self.parent else ""
         object.__setattr__(self, "lineage", (*above, self))
+        object.__setattr__(self, "list_form", f"{prefix}/{self.plural}")
+        object.__setattr__(self, "object_form", f"{prefix}/{self.plural}/%s")
 
     def __repr__(self) -> str:
         return f"<{self.name}>"

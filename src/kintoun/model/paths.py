@@ -44,7 +44,7 @@ class Path(NamedTuple):
         return tuple(ListPath(kind, self.ids) for kind in CHILDREN.get(self.kind, ()))
 
     def __str__(self) -> str:
-        return "".join([f"/{kind.plural}/{id}" for kind, id in zip(self.kind.lineage, self.ids, strict=True)])
+        return self.kind.object_form % self.ids
 
 
 class ListPath(NamedTuple):
@@ -68,9 +68,7 @@ class ListPath(NamedTuple):
         return tuple(Path(kind, parents[: n + 1]) for n, kind in enumerate(self.kind.lineage[:-1]))
 
     def __str__(self) -> str:
-        above = [f"/{kind.plural}/{id}" for kind, id in zip(self.kind.lineage, self.parents, strict=False)]
-        return "".join(above) + "/" + self.kind.plural
-
+        return self.kind.list_form % self.parents
 
     @classmethod
     def parse(cls, text: str) -> ListPath:

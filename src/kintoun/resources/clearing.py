@@ -101,5 +101,3 @@ async def _consume(work: Work, nonce: str | None) -> None:
     sql = "DELETE FROM nonce WHERE id = $1 AND expires >= $2 RETURNING id"
     if nonce is None or not await work.unit.transaction.fetch(sql, (nonce, timestamps.now())):
         raise invalid("querystring", None, "_token was already used or has expired.")
-
-

@@ -40,7 +40,7 @@ class Rules:
     reader of the list by raising; `sees_all` tells whether the caller sees all of it.
     """
 
-    prepare: Callable[[Context, Path | None, dict[str, Any]], Awaitable[dict[str, Any]]] | None = None
+    prepare: Callable[[Context, dict[str, Any]], Awaitable[dict[str, Any]]] | None = None
     author: Callable[[Path], str] | None = None
     may_create: Callable[[Context, Path], None] | None = None
     check_list: Callable[[Context], None] | None = None
@@ -198,7 +198,9 @@ class Context:
             return await action(work)
         while True:
             try:
-                answer: Answer = await self.service.store.write(_Job(self, self._with_identity(needs), action))
+                answer: Answer = await self.service.store.write(
+                    _Job(self, self._with_identity(needs), action)
+                )
                 break
             except StaleClaim as stale:
                 await self._identify_again(stale.request)

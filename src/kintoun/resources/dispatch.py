@@ -41,9 +41,7 @@ async def dispatch(context: Context, request: Request) -> Answer:
     readonly = context.service.settings.protocol.readonly
     if handler is None or (readonly and method not in SAFE):
         allow: Headers = () if readonly and handler else (("Allow", endpoint.allow),)
-        raise ProtocolError(
-            405, METHOD_NOT_ALLOWED, "Method not allowed on this endpoint.", headers=allow
-        )
+        raise ProtocolError(405, METHOD_NOT_ALLOWED, "Method not allowed on this endpoint.", headers=allow)
     return await handler(context, request)
 
 
@@ -77,9 +75,7 @@ def _unrouted(context: Context, request: Request) -> Answer:
 
 
 def unknown_url() -> ProtocolError:
-    return ProtocolError(
-        404, MISSING_RESOURCE, "The resource you are looking for could not be found."
-    )
+    return ProtocolError(404, MISSING_RESOURCE, "The resource you are looking for could not be found.")
 
 
 def _no_such_version() -> ProtocolError:
@@ -91,7 +87,7 @@ def _no_such_version() -> ProtocolError:
 
 
 def redirect(request: Request, raw_path: str, lifetime: int) -> Answer:
-    """307 to another path of this server, which the client may remember for `lifetime` seconds (-1: unsaid)."""
+    """307 to another path of this server, to be remembered for `lifetime` seconds (-1: unsaid)."""
     query = f"?{request.query.decode('latin-1')}" if request.query else ""
     location = f"{request.base}{raw_path}{query}"
     headers: Headers = (("Location", location),)

@@ -10,9 +10,12 @@ from kintoun.http.routing import Endpoint, Handler
 from kintoun.model.kinds import Kind
 from kintoun.resources.clearing import delete_list
 from kintoun.resources.context import Context
+from kintoun.resources.delete import delete_object
 from kintoun.resources.listing import get_list
+from kintoun.resources.patch import patch_object
+from kintoun.resources.post import post_object
+from kintoun.resources.put import put_object
 from kintoun.resources.reading import get_object
-from kintoun.resources.writing import delete_object, patch_object, post_object, put_object
 
 ByKind = Callable[[Context, Request, Kind], Awaitable[Answer]]
 

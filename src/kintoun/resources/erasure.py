@@ -39,7 +39,7 @@ async def delete_user_data(context: Context, request: Request) -> Answer:
 async def _erase(work: Work, principal: str) -> None:
     rows = await work.unit.transaction.fetch(_OBJECTS, (principal,))
     mentioned = {ListPath.parse(row[0]).object(row[1]): parse_acl(row[2]) for row in rows}
-    only_his = [path for path, grants in mentioned.items() if grants.get("write") == {principal}]
+    only_his = [path for path, grants in mentioned.items() if grants.get("write") == frozenset((principal,))]
     others = [path for path in mentioned if path not in set(only_his)]
     # Parents first: what is below them goes with them.
     for path in sorted(only_his, key=lambda path: (len(path.ids), KINDS.index(path.kind), path.ids)):

@@ -13,14 +13,13 @@ from kintoun.model.errors import (
 )
 from kintoun.model.paths import Path
 
-_PATCH_TYPES = ("application/json", "application/merge-patch+json", "application/json-patch+json")
+JSON_ONLY = ("application/json",)
+PATCH_TYPES = (*JSON_ONLY, "application/merge-patch+json", "application/json-patch+json")
 
 
 def unknown_object(path: Path) -> ProtocolError:
     """404: there is no such object."""
-    return ProtocolError(
-        404, INVALID_RESOURCE_ID, details={"id": path.id, "resource_name": path.kind.name}
-    )
+    return ProtocolError(404, INVALID_RESOURCE_ID, details={"id": path.id, "resource_name": path.kind.name})
 
 
 def unknown_parent(path: Path) -> ProtocolError:
@@ -40,16 +39,16 @@ def check_accept(request: Request) -> None:
         return
     offered = [item.partition(";")[0].strip().lower() for item in accept.split(",")]
     if "application/*" not in offered:
-        raise InvalidParameters(
-            Detail("header", "Accept", "Accept header should be one of ['application/json']"), status=406
-        )
+        wrong = f"Accept header should be one of {list(JSON_ONLY)}"
+        raise InvalidParameters(Detail("header", "Accept", wrong), status=406)
 
 
 def check_content_type(request: Request) -> None:
     """Refuse with 415 a body of another type than the method takes (protocol section 1.1)."""
     given = request.media_type
-    known = _PATCH_TYPES if request.method == "PATCH" else _PATCH_TYPES[:1]
+    known = PATCH_TYPES if request.method == "PATCH" else JSON_ONLY
     if given and given not in known:
         raise InvalidParameters(
-            Detail("header", "Content-Type", f"Content-Type header should be one of {list(known)}"), status=415
+            Detail("header", "Content-Type", f"Content-Type header should be one of {list(known)}"),
+            status=415,
         )

@@ -125,7 +125,7 @@ def _wanted(path: ListPath, page: Page | None, head: bool) -> Wanted:
         return wanted._replace(page=page)
     if not page.filters and page.holders is None:
         return wanted
-    return wanted._replace(count=page._replace(deleted=False, after=None, until=None))
+    return wanted._replace(total=page._replace(deleted=False, after=None, until=None))
 
 
 def _sees_all(context: Context, kind: Kind, found: Found) -> bool:

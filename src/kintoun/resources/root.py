@@ -63,12 +63,12 @@ def _user(context: Context) -> dict[str, Any]:
     return described
 
 
-async def lbheartbeat(context: Context, request: Request) -> Answer:
+async def lbheartbeat(_context: Context, _request: Request) -> Answer:
     """`GET /__lbheartbeat__`: the process answers."""
     return Answer(200, b"{}")
 
 
-async def heartbeat(context: Context, request: Request) -> Answer:
+async def heartbeat(context: Context, _request: Request) -> Answer:
     """`GET /__heartbeat__`: whether everything that the server needs works."""
     service = context.service
     limit = service.settings.http.heartbeat_timeout_seconds
@@ -86,13 +86,12 @@ async def _checked(check: Callable[[], Awaitable[bool | None]], limit: float) ->
         return False
 
 
-async def version(context: Context, request: Request) -> Answer:
+async def version(context: Context, _request: Request) -> Answer:
     """`GET /__version__`: which build this is."""
-    file = Path(context.service.settings.project.version_file)
-    if file.is_file():
-        return json_answer(json.decode(file.read_bytes()))
+    told = await asyncio.to_thread(_version_file, Path(context.service.settings.project.version_file))
     return json_answer(
-        {
+        told
+        or {
             "name": "kintoun",
             "version": kintoun.__version__,
             "source": kintoun.SOURCE,
@@ -102,7 +101,11 @@ async def version(context: Context, request: Request) -> Answer:
     )
 
 
-async def contribute(context: Context, request: Request) -> Answer:
+def _version_file(file: Path) -> Any:
+    return json.decode(file.read_bytes()) if file.is_file() else None
+
+
+async def contribute(context: Context, _request: Request) -> Answer:
     """`GET /contribute.json`: where the project lives."""
     return json_answer(
         {

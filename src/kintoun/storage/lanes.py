@@ -21,7 +21,10 @@ ATTEMPTS = 12
 
 
 class Job(Protocol):
-    """A write: what it needs, and what it does. It may be run more than once, and must only act on the unit."""
+    """A write: what it needs, and what it does.
+
+    It may be run more than once, and must act on nothing but the unit.
+    """
 
     @property
     def needs(self) -> Needs: ...

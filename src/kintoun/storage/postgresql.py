@@ -54,14 +54,13 @@ _CONFLICT = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 _POINTS = (
     "SELECT 2 * (p.n - 1) + o.deleted AS tag, o.id AS id, o.ts AS ts, o.body AS body, a.body AS acl"
     " FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS p (path, id, n)"
-    ' JOIN clock k ON k.path = p.path COLLATE "C" JOIN object o ON o.list = k.list AND o.id = p.id COLLATE "C"'
+    ' JOIN clock k ON k.path = p.path COLLATE "C"'
+    ' JOIN object o ON o.list = k.list AND o.id = p.id COLLATE "C"'
     " LEFT JOIN acl a ON a.id = o.acl UNION ALL"
     f" SELECT {GROUP}, m.principal, 0, '/buckets/' || k.bucket || '/groups/' || m.id, '' FROM member m"
     " JOIN clock k ON k.list = m.list WHERE m.principal = ANY($3::text[])"
 )
-_LOCK = (
-    f"SELECT {CLOCK_COLUMNS} FROM clock WHERE path = ANY($1::text[]) ORDER BY path FOR UPDATE"
-)
+_LOCK = f"SELECT {CLOCK_COLUMNS} FROM clock WHERE path = ANY($1::text[]) ORDER BY path FOR UPDATE"
 _LOCK_BUCKETS = (
     f"SELECT {CLOCK_COLUMNS} FROM clock WHERE path = ANY($1::text[]) OR bucket = ANY($2::text[])"
     " ORDER BY path FOR UPDATE"
@@ -354,4 +353,3 @@ def _columns(rows: Iterable[Sequence[Any]], width: int) -> list[list[Any]]:
     """Rows turned on their side, as the arrays that `unnest` takes."""
     columns = [list(column) for column in zip(*rows, strict=True)]
     return columns or [[] for _ in range(width)]
-

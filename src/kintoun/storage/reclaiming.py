@@ -41,7 +41,9 @@ class _Step:
 
 async def reclaim(store: Store) -> None:
     """Reclaim until nothing is left to reclaim."""
-    while await store.write(_Step()):
+    more = True
+    while more:
+        more = await store.write(_Step())
         await asyncio.sleep(PAUSE_SECONDS)
 
 

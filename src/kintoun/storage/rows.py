@@ -61,14 +61,14 @@ class Wanted(NamedTuple):
     """One question to the store, answered from one snapshot.
 
     `points` are objects, `principals` those whose groups are looked up, `clock` a list whose row is wanted,
-    `page` objects of that list, `count` how many live ones match (its limit and order are ignored).
+    `page` objects of that list, `total` how many live ones match (its limit and order are ignored).
     """
 
     points: tuple[Path, ...] = ()
     principals: tuple[str, ...] = ()
     clock: ListPath | None = None
     page: Page | None = None
-    count: Page | None = None
+    total: Page | None = None
 
 
 class Row(NamedTuple):

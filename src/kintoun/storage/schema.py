@@ -89,9 +89,7 @@ def statements(engine: str, after: int) -> list[tuple[int, list[str]]]:
 
 def first_clocks() -> list[Clock]:
     """The clocks of the lists that have no parent: they are there from the beginning."""
-    return [
-        Clock(path, secrets.randbits(62) + 1, timestamps.now(), 0, 0, 0, 0, 0) for path in ROOT_LISTS
-    ]
+    return [Clock(path, secrets.randbits(62) + 1, timestamps.now(), 0, 0, 0, 0, 0) for path in ROOT_LISTS]
 
 
 def clock_row(clock: Clock) -> tuple[Any, ...]:

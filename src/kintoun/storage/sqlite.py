@@ -34,14 +34,14 @@ LONG_SCAN = 5000
 
 _UPSERT_CLOCK = (
     "INSERT INTO clock (path, bucket, list, ts, version, live, dead, bytes, watermark)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET list = excluded.list, ts = excluded.ts,"
-    " version = excluded.version, live = excluded.live, dead = excluded.dead, bytes = excluded.bytes,"
-    " watermark = excluded.watermark"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET list = excluded.list,"
+    " ts = excluded.ts, version = excluded.version, live = excluded.live, dead = excluded.dead,"
+    " bytes = excluded.bytes, watermark = excluded.watermark"
 )
 _UPSERT_OBJECT = (
     "INSERT INTO object (list, id, ts, deleted, body, acl) VALUES (?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (list, id) DO UPDATE SET ts = excluded.ts, deleted = excluded.deleted, body = excluded.body,"
-    " acl = excluded.acl"
+    " ON CONFLICT (list, id) DO UPDATE SET ts = excluded.ts, deleted = excluded.deleted,"
+    " body = excluded.body, acl = excluded.acl"
 )
 
 
@@ -128,7 +128,7 @@ class SQLite:
         return found
 
     def _is_long(self, wanted: Wanted) -> bool:
-        if wanted.count is not None:
+        if wanted.total is not None:
             return self._size(wanted) > LONG_SCAN
         page = wanted.page
         if page is None:
@@ -298,8 +298,8 @@ class SQLiteTransaction:
             rows = [(principal, number, group) for principal in members]
             self._run_many("INSERT INTO member (principal, list, id) VALUES (?, ?, ?)", rows)
         if writes.unlinked:
-            rows = [(number,) for number in writes.unlinked]
-            self._run_many("INSERT INTO unlinked (list) VALUES (?) ON CONFLICT DO NOTHING", rows)
+            lists = [(number,) for number in writes.unlinked]
+            self._run_many("INSERT INTO unlinked (list) VALUES (?) ON CONFLICT DO NOTHING", lists)
         if writes.clocks:
             self._run_many(_UPSERT_CLOCK, map(schema.clock_row, writes.clocks))
 

@@ -65,14 +65,14 @@ def question(wanted: Wanted, dialect: Dialect) -> tuple[str, list[Any]]:
     if wanted.clock:
         values.append(str(wanted.clock))
     sql, _ = _context(dialect, len(wanted.points), len(wanted.principals), wanted.clock is not None)
-    if wanted.page is None and wanted.count is None:
+    if wanted.page is None and wanted.total is None:
         return sql, values
     params = Parameters(dialect, values)
     branches = [sql] if sql else []
     if wanted.page is not None:
         branches.append(_page(wanted, wanted.page, dialect, params))
-    if wanted.count is not None:
-        branches.append(_total(wanted, wanted.count, dialect, params))
+    if wanted.total is not None:
+        branches.append(_total(wanted, wanted.total, dialect, params))
     return " UNION ALL ".join(branches), params.values
 
 
@@ -112,7 +112,8 @@ def _page(wanted: Wanted, page: Page, dialect: Dialect, params: Parameters) -> s
 
 def _total(wanted: Wanted, page: Page, dialect: Dialect, params: Parameters) -> str:
     condition = _conditions(wanted, page, dialect, params)
-    return f"SELECT {TOTAL} AS tag, '' AS id, count(*) AS ts, '' AS body, '' AS acl FROM object o WHERE {condition}"
+    columns = f"{TOTAL} AS tag, '' AS id, count(*) AS ts, '' AS body, '' AS acl"
+    return f"SELECT {columns} FROM object o WHERE {condition}"
 
 
 def answer(wanted: Wanted, rows: Sequence[Any]) -> Found:

@@ -109,7 +109,9 @@ class Unit:
         """The clocks of all lists in a bucket, locked."""
         await self._lock({}, [bucket])
         return [
-            clock for path, clock in self._clocks.items() if clock and path.parents and path.parents[0] == bucket
+            clock
+            for path, clock in self._clocks.items()
+            if clock and path.parents and path.parents[0] == bucket
         ]
 
     async def object(self, path: Path) -> Stored | None:
@@ -127,7 +129,7 @@ class Unit:
 
     async def read(self, wanted: Wanted) -> Found:
         """The answer to a question, as if what was written so far had been committed."""
-        if wanted.page is not None or wanted.count is not None:
+        if wanted.page is not None or wanted.total is not None:
             await self.flush()
             return await self.transaction.read(wanted)
         found = Found([await self.object(path) for path in wanted.points], [])
@@ -148,7 +150,9 @@ class Unit:
 
     # Writing
 
-    async def put(self, path: Path, attributes: dict[str, Any], acl: str, chosen: int | None = None) -> Stored:
+    async def put(
+        self, path: Path, attributes: dict[str, Any], acl: str, chosen: int | None = None
+    ) -> Stored:
         """Write a live object and return its row. The list's parent must exist.
 
         `attributes` get the object's id and timestamp. `chosen` is the timestamp (milliseconds) that the
@@ -172,7 +176,8 @@ class Unit:
     async def delete(self, path: Path, chosen: int | None = None) -> Stored:
         """Turn an object into its tombstone, unlink the lists below it, and return the tombstone."""
         clock, previous = await self._before(path, chosen)
-        assert previous is not None and not previous.deleted, "only what is there can be deleted"
+        assert previous is not None, "only what is there can be deleted"
+        assert not previous.deleted, "only what is there can be deleted"
         timestamp = timestamps.following(clock.timestamp, timestamps.now()) if chosen is None else chosen
         body = _encode({"id": path.id, "last_modified": timestamp, "deleted": True}).decode()
         row = Stored(path.id, timestamp, True, body, NO_GRANTS)
@@ -185,7 +190,8 @@ class Unit:
 
     async def _before(self, path: Path, chosen: int | None) -> tuple[Clock, Stored | None]:
         clock = await self.clock(path.list)
-        assert clock is not None and clock.list is not None, f"no list at {path.list}"
+        assert clock is not None, f"no list at {path.list}"
+        assert clock.list is not None, f"no parent above {path.list}"
         previous = await self.object(path)
         mine = previous is not None and previous.timestamp == chosen
         if chosen is not None and not mine and await self.taken(path.list, chosen):
@@ -253,7 +259,8 @@ class Unit:
         Only where no object has been read yet may that be back, and never behind what readers were given.
         """
         clock = await self.clock(path)
-        assert clock is not None and clock.list is not None, f"no list at {path}"
+        assert clock is not None, f"no list at {path}"
+        assert clock.list is not None, f"no parent above {path}"
         self._tick(replace(clock, timestamp=timestamp, version=clock.version + 1))
 
     # Undoing and sending

@@ -1,0 +1,120 @@
+"""PATCH: change some attributes or permissions of an object (protocol section 5.3)."""
+
+from __future__ import annotations
+
+from kintoun.http.answers import Answer
+from kintoun.http.requests import Request
+from kintoun.model import json
+from kintoun.model.attributes import check_attributes
+from kintoun.model.errors import invalid
+from kintoun.model.kinds import Kind
+from kintoun.model.patch import Patch, parse_patch, response_body
+from kintoun.model.paths import Path
+from kintoun.model.permissions import acl_text, parse_acl
+from kintoun.resources.context import Context, Work, collect
+from kintoun.resources.errors import (
+    PATCH_TYPES,
+    check_accept,
+    check_content_type,
+    ill_formed_id,
+    unknown_object,
+)
+from kintoun.resources.preconditions import parse_preconditions, stamp
+from kintoun.resources.presentation import object_answer
+from kintoun.resources.validation import validate
+from kintoun.resources.writing import (
+    Kept,
+    Row,
+    body_of,
+    check_id,
+    check_place,
+    keep,
+    needs_of,
+    owned,
+    require_write,
+    rows_of,
+    write,
+)
+from kintoun.storage.rows import Stored
+
+
+async def patch_object(context: Context, request: Request, kind: Kind) -> Answer:
+    """PATCH: change some attributes or permissions of an object."""
+    path = Path(kind, request.parameters)
+    media_type = request.media_type or "application/json"
+    limits = context.service.settings.limits
+
+    def parse() -> Patch:
+        body = body_of(context, request)
+        return parse_patch(
+            body,
+            media_type,
+            kind=kind.name,
+            permissions_allowed=kind.permissions,
+            max_operations=limits.patch_operations,
+        )
+
+    kept = keep(parse) if media_type in PATCH_TYPES else Kept(None, None)
+    if kept.error is None and kept.value is not None:
+        kept = await _prepared_patch(context, path, kept)
+
+    async def act(work: Work) -> Answer:
+        above, own = await rows_of(work, path)
+        check_place(path, above)
+        check_accept(request)
+        check_content_type(request)
+        require_write(context, path, above, own)
+        preconditions, patch, behavior, _ = collect(
+            lambda: parse_preconditions(request),
+            kept.get,
+            lambda: response_behavior(request),
+            lambda: context.service.cors.check(request),
+        )
+        if not kind.accepts(path.id):
+            raise ill_formed_id()
+        if own is None:
+            raise unknown_object(path)
+        preconditions.refuse_existing(own)
+        return await _patch(work, path, above, own, patch, behavior)
+
+    return await context.write(needs_of(path), act)
+
+
+async def _prepared_patch(context: Context, path: Path, kept: Kept) -> Kept:
+    """A patch that sets attributes, completed by the kind's own rules as a PUT would be."""
+    prepare = context.service.rules_of(path.kind).prepare
+    submitted = kept.value.submitted
+    if prepare is None or not submitted:
+        return kept
+    return Kept(kept.value.with_data(await prepare(context, submitted)), None)
+
+
+async def _patch(
+    work: Work, path: Path, above: list[Row], own: Stored, patch: Patch, behavior: str
+) -> Answer:
+    context = work.context
+    old = json.decode(own.body.encode())
+    grants = {name: sorted(principals) for name, principals in parse_acl(own.acl).items()}
+    patched = patch.apply(old, grants)
+    attributes = dict(patched.data)
+    check_id(path, attributes)
+    if attributes.get("last_modified") == own.timestamp:
+        del attributes["last_modified"]
+    attributes = check_attributes(path.kind.name, attributes)
+    validate(context, path.kind, above, attributes)
+    text = own.acl
+    if patched.permissions is not None:
+        text = acl_text({**grants, **patched.permissions})
+    row = await write(work, "update", path, own, attributes, owned(context, path, text))
+    if behavior == "full":
+        return object_answer(context, row)
+    changed = response_body(behavior, patch.submitted, old, attributes)
+    return Answer(200, b'{"data":' + json.encode(changed) + b"}", stamp(row.timestamp))
+
+
+def response_behavior(request: Request) -> str:
+    """What the caller wants to be told of the patched object (protocol section 5.3)."""
+    value = request.headers.get("response-behavior", "full")
+    if value not in ("full", "light", "diff"):
+        raise invalid("header", "Response-Behavior", f'"{value}" is not one of full, light, diff')
+    return value

@@ -1,0 +1,74 @@
+"""POST: add an object to a list, or find the one that has the id already (protocol section 5.1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kintoun.http.answers import Answer
+from kintoun.http.requests import Request
+from kintoun.model.errors import Detail, InvalidParameters
+from kintoun.model.kinds import Kind
+from kintoun.model.paths import ListPath, Path
+from kintoun.resources.context import Context, Work, collect
+from kintoun.resources.errors import check_accept, check_content_type, ill_formed_id
+from kintoun.resources.preconditions import parse_preconditions
+from kintoun.resources.presentation import object_answer
+from kintoun.resources.writing import (
+    check_parent,
+    check_place,
+    create,
+    envelope_of,
+    keep,
+    needs_of,
+    prepared,
+    rows_of,
+)
+from kintoun.storage.unit import Needs
+
+
+async def post_object(context: Context, request: Request, kind: Kind) -> Answer:
+    """POST on a list: create an object, or find the one that has the id already."""
+    place = ListPath(kind, request.parameters)
+    kept = keep(lambda: envelope_of(context, request, kind))
+    data: dict[str, Any] = (kept.value.data or {}) if kept.error is None else {}
+    ill_formed = "id" in data and not kind.accepts(data["id"])
+    path = None if ill_formed else _place_of(place, data)
+    kept = await prepared(context, kind, kept)
+    needs = needs_of(path) if path is not None else Needs((), (), place.lineage)
+
+    async def act(work: Work) -> Answer:
+        above = [await work.unit.object(step) for step in place.lineage]
+        check_place(place, above)
+        if ill_formed:
+            raise ill_formed_id()
+        check_accept(request)
+        check_content_type(request)
+        own = (await rows_of(work, path))[1] if path is not None else None
+        access, principals = context.service.access, context.principals
+        if own is not None:
+            may = access.may_read(kind, above, own, principals)
+        else:
+            may = access.may_create(kind, above, principals)
+        if not may:
+            raise context.refusal()
+        check_parent(place, above)
+        preconditions, envelope, _ = collect(
+            lambda: parse_preconditions(request), kept.get, lambda: context.service.cors.check(request)
+        )
+        if path is None:
+            raise InvalidParameters(Detail("body", "data.id", "data.id in body: Required"))
+        if own is not None:
+            preconditions.refuse_existing(own)
+            return object_answer(context, own)
+        clock = await work.unit.clock(place)
+        preconditions.refuse_missing(clock.timestamp if clock else 0)
+        return object_answer(context, await create(work, path, above, envelope), 201)
+
+    return await context.write(needs, act)
+
+
+def _place_of(place: ListPath, data: dict[str, Any]) -> Path | None:
+    """Where the object will stand; None when it has no id and the kind makes none."""
+    if "id" in data:
+        return place.object(data["id"])
+    return place.object(place.kind.new_id()) if place.kind.new_id is not None else None

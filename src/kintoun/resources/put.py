@@ -1,0 +1,82 @@
+"""PUT: create an object, or replace what is there (protocol section 5.2)."""
+
+from __future__ import annotations
+
+from kintoun.http.answers import Answer
+from kintoun.http.requests import Request
+from kintoun.model import json
+from kintoun.model.envelope import Envelope
+from kintoun.model.kinds import Kind
+from kintoun.model.paths import Path
+from kintoun.model.permissions import acl_text
+from kintoun.resources.context import Context, Work, collect
+from kintoun.resources.errors import check_accept, check_content_type, ill_formed_id
+from kintoun.resources.preconditions import parse_preconditions
+from kintoun.resources.presentation import object_answer
+from kintoun.resources.validation import validate
+from kintoun.resources.writing import (
+    Row,
+    check_id,
+    check_parent,
+    check_place,
+    create,
+    envelope_of,
+    keep,
+    needs_of,
+    owned,
+    prepared,
+    rows_of,
+    write,
+)
+from kintoun.storage.rows import Stored
+
+
+async def put_object(context: Context, request: Request, kind: Kind) -> Answer:
+    """PUT: create an object, or replace what is there."""
+    path = Path(kind, request.parameters)
+    kept = await prepared(context, kind, keep(lambda: envelope_of(context, request, kind)))
+
+    async def act(work: Work) -> Answer:
+        above, own = await rows_of(work, path)
+        check_place(path, above)
+        check_accept(request)
+        check_content_type(request)
+        access, principals = context.service.access, context.principals
+        creating = own is None or request.headers.get("if-none-match") == "*"
+        if creating:
+            may = access.may_create(kind, above, principals)
+        else:
+            may = access.may_write(kind, above, own, principals)
+        if not may:
+            raise context.refusal()
+        check_parent(path.list, above)
+        preconditions, envelope, _ = collect(
+            lambda: parse_preconditions(request), kept.get, lambda: context.service.cors.check(request)
+        )
+        if not kind.accepts(path.id):
+            raise ill_formed_id()
+        if own is None:
+            clock = await work.unit.clock(path.list)
+            preconditions.refuse_missing(clock.timestamp if clock else 0)
+        else:
+            preconditions.refuse_existing(own, visible=access.may_read(kind, above, own, principals))
+        check_id(path, envelope.data)
+        if own is None:
+            return object_answer(context, await create(work, path, above, envelope), 201)
+        return await replace(work, path, above, own, envelope)
+
+    return await context.write(needs_of(path), act)
+
+
+async def replace(work: Work, path: Path, above: list[Row], own: Stored, envelope: Envelope) -> Answer:
+    """Write all attributes of an object anew, or only its permissions."""
+    context = work.context
+    if envelope.data is None:
+        attributes = json.decode(own.body.encode())
+        del attributes["last_modified"]
+    else:
+        attributes = dict(envelope.data)
+    validate(context, path.kind, above, attributes)
+    grants = own.acl if not envelope.permissions else acl_text(envelope.permissions)
+    row = await write(work, "update", path, own, attributes, owned(context, path, grants))
+    return object_answer(context, row)
