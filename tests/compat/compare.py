@@ -37,7 +37,7 @@ UNORDERED_KEYS = ("principals",)
 
 @dataclass(frozen=True)
 class Mismatch:
-    """One disagreement: `where` is `status`, `header.NAME` or `body.KEY...`, below `responses.N.` in a batch."""
+    """A disagreement about `status`, `header.NAME` or `body.KEY...`, below `responses.N.` in a batch."""
 
     where: str
     kinto: Any
@@ -265,7 +265,7 @@ def batch_methods(request: Request) -> list[str]:
 
 
 def _dated(report: Any, kinto: dict[str, list[str]], ours: dict[str, list[str]]) -> Iterator[Mismatch]:
-    """`Last-Modified` is the second of the ETag (protocol section 3.3): compared with the server's own ETag."""
+    """`Last-Modified` is the second of the ETag (protocol section 3.3), the server's own."""
     agree = []
     for headers in (kinto, ours):
         etag = _integer(headers["etag"][0]) if "etag" in headers else None

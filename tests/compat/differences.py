@@ -1,7 +1,8 @@
 """Every deliberate difference from Kinto 26.5.0, by name: why it is there, and exactly where it may appear.
 
-An entry explains a disagreement only when Kinto does what the specification says of it *and* we do what we promise instead; any other
-disagreement fails the comparison. `docs/differences.md` is made from this table (`python -m tests.compat.document`).
+An entry explains a disagreement only when Kinto does what the specification says of it *and* we do what we
+promise instead; any other disagreement fails the comparison. `docs/differences.md` is made from this table
+(`python -m tests.compat.document`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from tests.compat.compare import Exchange, Mismatch
 
 @dataclass(frozen=True)
 class Difference:
-    """One deliberate difference. `section` is of the protocol reference; `applies` recognises it, and nothing else."""
+    """One deliberate difference: `applies` recognises it, and nothing else; `section` is of the protocol."""
 
     name: str
     section: str

@@ -1,4 +1,4 @@
-"""The servers under comparison: every profile of settings, on every implementation, started when it is first needed."""
+"""The servers under comparison: every profile of settings on every implementation, started when needed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMMON = {
 
 @dataclass(frozen=True)
 class Profile:
-    """Settings on top of `COMMON`; `shares` names the profile whose database it uses instead of one of its own."""
+    """Settings on top of `COMMON`; `shares` names the profile whose database it uses, if not its own."""
 
     settings: dict[str, str] = field(default_factory=dict)
     shares: str | None = None

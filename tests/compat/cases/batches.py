@@ -1,6 +1,6 @@
 """Batch requests (protocol section 6)."""
 
-from tests.compat.cases.world import BASE, BOB, CAROL, B, C, G, R, R1, record
+from tests.compat.cases.world import BASE, BOB, CAROL, R1, B, C, G, R, record
 from tests.compat.scenario import PATCH, Raw, basic, batch, delete, get, patch, post, put, scenario
 
 ONE = {"method": "GET", "path": "/"}

@@ -1,6 +1,6 @@
 """Bodies, encodings and JSON values (protocol section 1.1)."""
 
-from tests.compat.cases.world import BASE, C, R, R1
+from tests.compat.cases.world import BASE, R1, C, R
 from tests.compat.scenario import Raw, delete, get, patch, post, put, scenario
 
 ILL_FORMED = [
@@ -25,8 +25,10 @@ ILL_FORMED = [
 NOT_MAPPINGS = [b"[]", b"[1]", b"1", b'"x"', b"null", b"true", b"1.5"]
 VALUES = [
     b"0", b"-0", b"1.0", b"-0.0", b"1e2", b"1.5e-7", b"9223372036854775807", b"-9223372036854775808",
-    b"9007199254740993", b"0.1", b'""', b'"\\u00e9"', b'"\xc3\xa9"', b'"\\ud83d\\ude00"', b'"a\\nb\\t\\"\\\\"', b"[]", b"{}",
-    b'{"a": {"b": [1, {"c": null}]}}', b"true", b"false", b"null", b'[1, "a", null, true, 1.5]', b'"\\u0001"', b'"\\u007f\\u2028"',
+    b"9007199254740993", b"0.1", b'""',
+    b'"\\u00e9"', b'"\xc3\xa9"', b'"\\ud83d\\ude00"', b'"a\\nb\\t\\"\\\\"', b"[]", b"{}",
+    b'{"a": {"b": [1, {"c": null}]}}', b"true", b"false", b"null",
+    b'[1, "a", null, true, 1.5]', b'"\\u0001"', b'"\\u007f\\u2028"',
 ]  # fmt: skip
 
 SCENARIOS = [

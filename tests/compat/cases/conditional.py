@@ -1,6 +1,6 @@
 """Conditional requests: the whole table of protocol section 4.8."""
 
-from tests.compat.cases.world import BASE, BOB, B, C, R, R1, record
+from tests.compat.cases.world import BASE, BOB, R1, B, C, R, record
 from tests.compat.scenario import Step, delete, get, head, patch, post, put, scenario
 
 PATCHED = {"data": {"p": 1}}

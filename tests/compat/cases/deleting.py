@@ -1,6 +1,6 @@
 """DELETE, tombstones, cascades (protocol sections 3.4, 5.5)."""
 
-from tests.compat.cases.world import BASE, BOB, CAROL, EVERYONE, B, C, G, R, R1, record
+from tests.compat.cases.world import BASE, BOB, CAROL, EVERYONE, R1, B, C, G, R, record
 from tests.compat.scenario import delete, get, head, patch, post, put, query, scenario
 
 FIVE = [record(f"r{index}", n=index, odd=bool(index % 2)) for index in range(5)]

@@ -1,6 +1,6 @@
 """Statuses, errno and the order of the checks (protocol sections 1.1, 1.4, 1.5)."""
 
-from tests.compat.cases.world import ALICE, AUTHENTICATED, BASE, BOB, EVERYONE, B, C, R, R1
+from tests.compat.cases.world import ALICE, AUTHENTICATED, BASE, BOB, EVERYONE, R1, B, C, R
 from tests.compat.scenario import Raw, delete, get, head, patch, post, put, scenario
 
 BROKEN = Raw(b'{"data": ')

@@ -1,6 +1,6 @@
 """The permissions endpoint and flush (protocol sections 2.2, 8.6)."""
 
-from tests.compat.cases.world import ALICE, AUTHENTICATED, BASE, BOB, CAROL, EVERYONE, B, C, G, R, R1
+from tests.compat.cases.world import ALICE, AUTHENTICATED, BASE, BOB, CAROL, EVERYONE, R1, B, C, G, R
 from tests.compat.scenario import delete, get, head, patch, post, put, scenario
 
 WORLD = [
@@ -68,7 +68,7 @@ SCENARIOS = [
         post(P),
         delete(P),
         put(f"{P}/x"),
-    ),  # fmt: skip
+    ),
     scenario("permissions endpoint off", get(P), profile="paged"),
     scenario(
         "permissions of deleted things",

@@ -4,7 +4,7 @@ import base64
 import json
 
 from tests.compat.cases.filters import VALUES
-from tests.compat.cases.world import BASE, BOB, B, R, R1, record, records
+from tests.compat.cases.world import BASE, BOB, R1, B, R, record, records
 from tests.compat.scenario import Step, delete, get, head, put, query, scenario
 
 SORTABLE: list[Step] = [

@@ -1,6 +1,6 @@
 """PATCH in its three forms, and Response-Behavior (protocol section 5.3)."""
 
-from tests.compat.cases.world import ALICE, BASE, BOB, CAROL, B, C, G, R, R1, record
+from tests.compat.cases.world import ALICE, BASE, BOB, CAROL, R1, B, C, G, R, record
 from tests.compat.scenario import MERGE, PATCH, Raw, get, json_patch, merge, patch, post, put, scenario
 
 SOURCE = {"a": 1, "o": {"x": 1, "y": {"z": 2}}, "l": [1, 2, 3], "n": None, "s": "text"}

@@ -1,6 +1,6 @@
 """The permission tree, groups, partial lists (protocol sections 8.1 to 8.5)."""
 
-from tests.compat.cases.world import ALICE, AUTHENTICATED, BASE, BOB, CAROL, EVERYONE, B, C, G, R, R1
+from tests.compat.cases.world import ALICE, AUTHENTICATED, BASE, BOB, CAROL, EVERYONE, R1, B, C, G, R
 from tests.compat.scenario import Step, delete, get, head, patch, post, put, scenario
 
 LEVELS = {

@@ -1,6 +1,6 @@
 """Principals given by the settings (protocol section 8.3), erasure of a user's data (8.7)."""
 
-from tests.compat.cases.world import ALICE, BASE, BOB, CAROL, B, C, G, R, R1
+from tests.compat.cases.world import ALICE, BASE, BOB, CAROL, R1, B, C, G, R
 from tests.compat.scenario import delete, get, head, patch, post, put, scenario
 
 EXPLICIT = [put(B), put(C), put(G, {"data": {"members": []}}), put(R1)]

@@ -1,6 +1,6 @@
 """JSON Schema validation (protocol section 5.6)."""
 
-from tests.compat.cases.world import BASE, BOB, B, C, G, R, R1
+from tests.compat.cases.world import BASE, BOB, R1, B, C, G, R
 from tests.compat.scenario import get, json_patch, merge, patch, post, put, scenario
 
 SCHEMA = {
@@ -175,7 +175,7 @@ SCENARIOS = [
                     "dependencies": {"a": ["b"]},
                 }
             ),
-        ),  # fmt: skip
+        ),
         *[
             put(R1, data(**{name: value}))
             for name, value in {
@@ -207,7 +207,7 @@ SCENARIOS = [
         ],
         put(R1, data(deep={"z": 1})),
         put(R1, data(deep=5)),
-    ),  # fmt: skip
+    ),
     scenario(
         "references",
         put(B),

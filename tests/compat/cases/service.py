@@ -1,6 +1,6 @@
 """Cache headers, backoff, end of service, read-only and disabled endpoints (protocol sections 1.6, 1.7)."""
 
-from tests.compat.cases.world import BASE, EVERYONE, B, C, R, R1, record
+from tests.compat.cases.world import BASE, EVERYONE, R1, B, C, R, record
 from tests.compat.scenario import delete, get, head, options, patch, post, put, scenario
 
 PUBLIC = {"permissions": {"read": [EVERYONE]}}

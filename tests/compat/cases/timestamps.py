@@ -1,6 +1,6 @@
 """Timestamps that clients supply, and those of empty lists (protocol section 3.3)."""
 
-from tests.compat.cases.world import BASE, B, C, G, R, R1, record
+from tests.compat.cases.world import BASE, R1, B, C, G, R, record
 from tests.compat.scenario import delete, get, head, json_patch, merge, patch, post, put, query, scenario
 
 FUTURE = 4_102_444_800_000

@@ -1,6 +1,6 @@
 """POST and PUT (protocol sections 3.1, 5.1, 5.2, 5.4)."""
 
-from tests.compat.cases.world import ALICE, AUTHENTICATED, BASE, BOB, CAROL, EVERYONE, B, C, G, R, R1
+from tests.compat.cases.world import ALICE, AUTHENTICATED, BASE, BOB, CAROL, EVERYONE, R1, B, C, G, R
 from tests.compat.scenario import get, patch, post, put, scenario
 
 SCENARIOS = [
