@@ -94,6 +94,11 @@ def encode_text(value: Any) -> str:
     return _encode(value).decode()
 
 
+def clone(value: Any) -> Any:
+    """A deep copy of a JSON value."""
+    return _decode(_encode(value)) if isinstance(value, (dict, list)) else value
+
+
 def equal(one: Any, other: Any) -> bool:
     """Whether two JSON values are the same: numbers by value, and booleans are not numbers."""
     if one != other:
