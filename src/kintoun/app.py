@@ -28,6 +28,7 @@ from kintoun.model.parameters import QueryLimits
 from kintoun.plugin import PolicyFactory
 from kintoun.resources.access import Access
 from kintoun.resources.batching import post_batch
+from kintoun.resources.cache import ListCache
 from kintoun.resources.context import AfterCommit, BeforeCommit, Context, Rules, Service
 from kintoun.resources.dispatch import dispatch
 from kintoun.resources.endpoints import endpoints_of
@@ -63,6 +64,7 @@ class Composition:
             Router(),
             wire,
             Access(settings.access),
+            ListCache(settings.storage.cache_bytes),
             query_limits=QueryLimits(
                 filters=limits.filters, sort_fields=limits.sort_fields, items=limits.in_items
             ),

@@ -18,6 +18,7 @@ from kintoun.model.parameters import DEFAULT_LIMITS, QueryLimits
 from kintoun.model.paths import Path
 from kintoun.model.permissions import AUTHENTICATED, EVERYONE
 from kintoun.resources.access import Access, refusal
+from kintoun.resources.cache import ListCache
 from kintoun.resources.identity import Claim, Policy
 from kintoun.settings import Settings
 from kintoun.storage import Store
@@ -56,6 +57,7 @@ class Service:
     router: Router
     wire: Wire
     access: Access
+    pages: ListCache
     policies: tuple[Policy, ...] = ()
     rules: dict[Kind, Rules] = field(default_factory=dict)
     before_commit: list[BeforeCommit] = field(default_factory=list)

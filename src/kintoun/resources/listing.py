@@ -12,6 +12,7 @@ from kintoun.model.errors import ProtocolError
 from kintoun.model.kinds import COLLECTION, Kind
 from kintoun.model.paths import ListPath
 from kintoun.model.query import EVERYTHING, Query, check_syntax, parse_query, split_query
+from kintoun.resources.cache import Kept
 from kintoun.resources.context import Context, collect
 from kintoun.resources.errors import check_accept, unknown_parent
 from kintoun.resources.preconditions import Preconditions, parse_preconditions, stamp
@@ -89,32 +90,72 @@ async def get_list(context: Context, request: Request, kind: Kind) -> Answer:
     check_accept(request)
     path = ListPath(kind, request.parameters)
     asked = parse_list_request(context, request, path)
-    page = None if isinstance(asked, ProtocolError) else page_of(asked.query, asked.limit)
     head = request.method == "HEAD"
-    found = await context.load(_wanted(path, page, head))
-    rules = context.service.rules_of(kind)
-    if rules.check_list is not None:
-        rules.check_list(context)
-    if not _sees_all(context, kind, found):
-        found = await _visible_part(context, path, page, found, head)
-    _check_parent(path, found)
     if isinstance(asked, ProtocolError):
+        await _look(context, path, None, head)
         raise asked
-    clock = found.clock
-    assert clock is not None, "a list has a clock while its parent exists"
-    snapshot = asked.query.token.etag if asked.query.token else clock.timestamp
+    page = page_of(asked.query, asked.limit)
+    key = (str(path), request.query, request.base)
+    kept = None if head else context.service.pages.get(key)
+    # When there is a chance to do without the rows, a first look is at the clock alone.
+    peek = kept is not None or asked.preconditions.none_match is not None
+    found, whole = await _look(context, path, None if peek else page, head)
+    clock = _clock(found)
     unchanged = _not_modified(asked.preconditions, clock)
     if unchanged is not None:
         return unchanged
     if asked.misuse is not None:
         raise asked.misuse
-    collection = found.points[-1] if kind.parent is COLLECTION else None
-    headers = (*stamp(snapshot), *caching(context, path, collection), *_alerts(context, asked.query))
+    if peek and not (whole and kept is not None and kept.fits(clock)):
+        kept = None
+        found, whole = await _look(context, path, page, head)
+        clock = _clock(found)
     if head:
-        total = clock.live if found.total is None else found.total
-        totals = (("Total-Objects", str(total)), ("Total-Records", str(total)))
-        return Answer(200, b'{"data":[]}', (*headers, *totals), exposed="totals")
-    return _rows_answer(context, request, path, asked, found, snapshot, headers)
+        return _totals(context, path, asked, found)
+    if kept is None:
+        kept = _read_page(context, request, path, asked, found)
+        if whole:
+            context.service.pages.put(key, kept)
+    headers = _headers(context, path, asked, found)
+    if kept.next_page is not None:
+        headers = (*headers, ("Next-Page", kept.next_page))
+    return Answer(200, kept.body, headers, exposed="list")
+
+
+async def _look(context: Context, path: ListPath, page: Page | None, head: bool) -> tuple[Found, bool]:
+    """What the caller sees of a list, and whether that is the whole list. Raises the refusal."""
+    rules = context.service.rules_of(path.kind)
+    found = await context.load(_wanted(path, page, head))
+    if rules.check_list is not None:
+        rules.check_list(context)
+    whole = _sees_all(context, path.kind, found)
+    if not whole:
+        found = await _visible_part(context, path, page, found, head)
+    parent = path.parent
+    if parent is not None:
+        row = found.points[-1]
+        if row is None or row.deleted:
+            raise unknown_parent(parent)
+    return found, whole
+
+
+def _clock(found: Found) -> Clock:
+    assert found.clock is not None, "a list has a clock while its parent exists"
+    return found.clock
+
+
+def _headers(context: Context, path: ListPath, asked: Asked, found: Found) -> Headers:
+    """The headers of a page: all pages of a listing bear the timestamp of the first."""
+    token = asked.query.token
+    snapshot = token.etag if token else _clock(found).timestamp
+    collection = found.points[-1] if path.kind.parent is COLLECTION else None
+    return (*stamp(snapshot), *caching(context, path, collection), *_alerts(context, asked.query))
+
+
+def _totals(context: Context, path: ListPath, asked: Asked, found: Found) -> Answer:
+    total = str(_clock(found).live if found.total is None else found.total)
+    headers = (*_headers(context, path, asked, found), ("Total-Objects", total), ("Total-Records", total))
+    return Answer(200, b'{"data":[]}', headers, exposed="totals")
 
 
 def _wanted(path: ListPath, page: Page | None, head: bool) -> Wanted:
@@ -157,14 +198,6 @@ async def _visible_part(
     return found
 
 
-def _check_parent(path: ListPath, found: Found) -> None:
-    parent = path.parent
-    if parent is not None:
-        row = found.points[-1]
-        if row is None or row.deleted:
-            raise unknown_parent(parent)
-
-
 def _not_modified(preconditions: Preconditions, clock: Clock) -> Answer | None:
     if preconditions.none_match == clock.timestamp:
         return Answer(304, b"", stamp(clock.timestamp), exposed="list")
@@ -179,21 +212,16 @@ def _alerts(context: Context, query: Query) -> Headers:
     return (("Alert", json.encode_text(alert)),)
 
 
-def _rows_answer(
-    context: Context,
-    request: Request,
-    path: ListPath,
-    asked: Asked,
-    found: Found,
-    snapshot: int,
-    headers: Headers,
-) -> Answer:
+def _read_page(context: Context, request: Request, path: ListPath, asked: Asked, found: Found) -> Kept:
+    clock = _clock(found)
     rows: Any = found.rows
+    next_page = None
     if len(rows) > asked.limit:
         rows = rows[: asked.limit]
+        token = asked.query.token
+        snapshot = token.etag if token else clock.timestamp
         next_page = next_page_url(context, request, path, asked, rows[-1][3], snapshot)
-        headers = (*headers, ("Next-Page", next_page))
-    return Answer(200, list_body(asked.query, rows), headers, exposed="list")
+    return Kept(clock.list or 0, clock.version, list_body(asked.query, rows), next_page)
 
 
 def list_body(query: Query, rows: list[Row]) -> bytes:

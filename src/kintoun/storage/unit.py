@@ -106,7 +106,12 @@ class Unit:
         return self._clocks[path]
 
     async def clocks_of_bucket(self, bucket: str) -> list[Clock]:
-        """The clocks of all lists in a bucket, locked."""
+        """The clocks of all lists in a bucket, locked.
+
+        Whoever added a list while the first lock was waited for had it done before: the second look finds it,
+        and by then nobody can add another.
+        """
+        await self._lock({}, [bucket])
         await self._lock({}, [bucket])
         return [
             clock
@@ -219,6 +224,7 @@ class Unit:
     async def _link(self, path: ListPath) -> None:
         """Give the list at `path` a new number: its parent has come to be."""
         clock = await self.clock(path)
+        assert clock is None or clock.list is None, f"the list at {path} was not unlinked with its parent"
         number = secrets.randbits(62) + 1
         if clock is None:
             start = timestamps.now()
