@@ -165,7 +165,7 @@ class Run:
             for task in (*writing, *reading):
                 task.cancel()
             await asyncio.gather(*writing, *reading, return_exceptions=True)
-        await self._last_word()
+        await self.last_word()
         return self.history
 
     def _task(self, act: Act, name: str, user: str, home: str) -> asyncio.Task[None]:
@@ -191,7 +191,7 @@ class Run:
                     cast.append((act, f"bait-{sort}-{home.split('/')[2]}-{home.split('/')[4]}", user, home))
         return cast
 
-    async def _last_word(self) -> None:
+    async def last_word(self) -> None:
         """Read every list whole, and whole with its tombstones, after everybody has come to rest."""
         for home, user in self.history.owners.items():
             client = Client(self, f"judge-{user}", user, home)

@@ -1,0 +1,108 @@
+"""kill -9 under load, of the server and of its database: nothing acknowledged is lost, nothing is half done.
+
+``KINTOUN_FAULT_ROUNDS`` says how often (default 3, in the campaign 100).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+
+import pytest
+
+from tests.support.postgres import Postgres
+from tests.support.servers import Server
+from tests.sync.clients import HOME, Load, Run
+from tests.sync.wire import Connection, Reply
+from tests.sync.world import ENGINES, failing, judge, kill_and_restart, serving
+
+ROUNDS = int(os.environ.get("KINTOUN_FAULT_ROUNDS", "3"))
+CAMPAIGN_ROUNDS = int(os.environ.get("KINTOUN_FAULT_ROUNDS", "100"))
+LOAD = Load(writers=4, racers=1, batchers=3, pollers=1, paging_pollers=1, pagers=1, readers=1, pause=0.003)
+DICE = random.SystemRandom()
+RECOVERY_SECONDS = 10.0
+
+
+async def kill_server_under_load(server: Server, rounds: int) -> None:
+    run = Run(server.url, LOAD, seed=DICE.randrange(10**6))
+
+    async def kill_often() -> None:
+        for _ in range(rounds):
+            await asyncio.sleep(DICE.uniform(0.1, 0.8))
+            await kill_and_restart(server, run.history)
+        await asyncio.sleep(0.3)
+
+    await run.go(kill_often)
+    judge(run, server)
+
+
+async def kill_database_under_load(server: Server, postgres: Postgres, rounds: int) -> None:
+    run = Run(server.url, LOAD, seed=DICE.randrange(10**6))
+
+    async def kill_often() -> None:
+        for _ in range(rounds):
+            await asyncio.sleep(DICE.uniform(0.2, 0.8))
+            async with failing(run.history, "kill -9 of the database"):
+                await asyncio.to_thread(postgres.kill9)
+                await answers_unavailable(server)
+                await asyncio.to_thread(postgres.restart)
+                await recovers(server)
+        await asyncio.sleep(0.3)
+
+    pid = server.pid
+    await run.go(kill_often)
+    assert server.pid == pid
+    judge(run, server)
+
+
+async def answers_unavailable(server: Server) -> None:
+    """Without its database the server says so, and when to come back."""
+    requests = [("GET", HOME, None), ("PUT", f"{HOME}/r1", {"data": {}}), ("GET", "/__heartbeat__", None)]
+    for method, path, sent in requests:
+        reply = await ask(server, method, path, sent)
+        assert reply.status == 503, f"{method} {path}: {reply}"
+        assert int(reply.headers["retry-after"]) > 0, f"{method} {path}: {reply.headers}"
+
+
+async def recovers(server: Server) -> None:
+    """By itself, soon after the database is back."""
+    deadline = time.monotonic() + RECOVERY_SECONDS
+    while (reply := await ask(server, "GET", "/__heartbeat__")).status != 200:
+        assert time.monotonic() < deadline, f"still {reply.status} after {RECOVERY_SECONDS} s"
+        await asyncio.sleep(0.05)
+
+
+async def ask(server: Server, method: str, path: str, sent: object = None) -> Reply:
+    connection = Connection(server.url, "alice")
+    try:
+        return await connection.request(method, path, sent=sent)
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_the_server_is_killed(engine: str, postgres: Postgres) -> None:
+    with serving(engine, postgres, workers=2) as server:
+        await kill_server_under_load(server, ROUNDS)
+
+
+async def test_the_database_is_killed(mortal_postgres: Postgres) -> None:
+    with serving("postgresql", mortal_postgres, workers=2) as server:
+        await kill_database_under_load(server, mortal_postgres, ROUNDS)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_the_server_is_killed_many_times(engine: str, workers: int, postgres: Postgres) -> None:
+    with serving(engine, postgres, workers=workers) as server:
+        await kill_server_under_load(server, CAMPAIGN_ROUNDS)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("workers", [1, 3])
+async def test_the_database_is_killed_many_times(workers: int, mortal_postgres: Postgres) -> None:
+    with serving("postgresql", mortal_postgres, workers=workers) as server:
+        await kill_database_under_load(server, mortal_postgres, CAMPAIGN_ROUNDS)
