@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from kintoun.settings import Storage
@@ -34,6 +35,11 @@ class Store:
     async def read(self, wanted: Wanted) -> Found:
         """The answer to a question, from one snapshot. Raises `Unavailable`."""
         return await self.engine.read(wanted)
+
+    async def fetch(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
+        """The rows of a reading statement of the engine's dialect, its parameters numbered `$1`, `$2`, … on
+        every engine. It may take long. Raises `Unavailable`."""
+        return await self.engine.fetch(sql, args)
 
     async def write(self, job: Job) -> Any:
         """Run a write and return its result once it is committed: see `Lanes.write`."""

@@ -80,6 +80,10 @@ class Engine(Protocol):
 
     async def read(self, wanted: Wanted) -> Found: ...
 
+    async def fetch(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
+        """Run a reading statement by itself: see `Transaction.fetch`."""
+        ...
+
     async def begin(self) -> Transaction: ...
 
     async def schema_version(self) -> int:

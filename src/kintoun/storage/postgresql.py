@@ -182,9 +182,9 @@ class PostgreSQL:
 
     async def read(self, wanted: Wanted) -> Found:
         sql, values = question(wanted, self.dialect)
-        return answer(wanted, await self._fetch(sql, values))
+        return answer(wanted, await self.fetch(sql, values))
 
-    async def _fetch(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    async def fetch(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         """Rows of one statement; a connection that turns out to be dead is replaced once."""
         for last in (False, True):
             connection = await self.pool.take()
@@ -203,7 +203,7 @@ class PostgreSQL:
         raise AssertionError("the loop returns or raises")
 
     async def ping(self) -> None:
-        await self._fetch("SELECT 1")
+        await self.fetch("SELECT 1")
 
     async def begin(self) -> Transaction:
         for last in (False, True):
@@ -222,17 +222,17 @@ class PostgreSQL:
         raise AssertionError("the loop returns or raises")
 
     async def schema_version(self) -> int:
-        rows = await self._fetch("SELECT to_regclass('schema_version') IS NOT NULL")
+        rows = await self.fetch("SELECT to_regclass('schema_version') IS NOT NULL")
         if not rows[0][0]:
             return 0
-        return int((await self._fetch("SELECT coalesce(max(version), 0) FROM schema_version"))[0][0])
+        return int((await self.fetch("SELECT coalesce(max(version), 0) FROM schema_version"))[0][0])
 
     async def migrate(self) -> int:
         before = await self.schema_version()
         if not schema.statements("postgresql", before):
             return before
         with suppress(asyncpg.UniqueViolationError):  # two processes that create the table at once
-            await self._fetch(schema.VERSION_TABLE.format_map(schema.TYPES["postgresql"]))
+            await self.fetch(schema.VERSION_TABLE.format_map(schema.TYPES["postgresql"]))
         transaction = await self.begin()
         try:
             # Processes that start together migrate one after the other.

@@ -154,6 +154,13 @@ class SQLite:
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
+    async def fetch(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
+        numbered = translated(sql, self.dialect)
+        try:
+            return await self._in_thread(lambda: self._thread_reader().execute(numbered, args).fetchall())
+        except sqlite3.Error as error:
+            raise Unavailable(str(error)) from error
+
     async def ping(self) -> None:
         try:
             assert self._reader is not None, "the store is open"

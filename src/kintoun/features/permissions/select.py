@@ -1,0 +1,169 @@
+"""Entries as SQL: which there are, filtered, sorted and paged by the database.
+
+Every field of an entry but `permissions` is an expression of type text over the row of an object and that of
+its list, NULL where entries of its kind lack the field. `kintoun.model.filters` says what every clause must
+mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from kintoun.model.filters import matches
+from kintoun.model.kinds import BUCKET, COLLECTION, Kind
+from kintoun.model.ordering import Rank, rank
+from kintoun.model.query import Filter, Op, Sort
+from kintoun.storage.dialect import Dialect, Parameters
+from kintoun.storage.select_postgresql import PostgreSQLFields
+from kintoun.storage.select_sqlite import SQLiteFields
+
+COLUMNS = ("uri", "id", "resource_name", "bucket_id", "collection_id", "group_id", "record_id")
+
+_COMPARISONS = {Op.LT: "<", Op.MAX: "<=", Op.GT: ">", Op.MIN: ">="}
+
+
+class Selection:
+    """The rows of a caller's entries: the path of the list, the id and the text of the ACL. Good for one use."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        kinds: Collection[Kind],
+        principals: Collection[str],
+        everywhere: Collection[Kind],
+        filters: Sequence[Filter],
+    ) -> None:
+        """`kinds` are those listed at all, `everywhere` those of which all objects are."""
+        # Numbered as PostgreSQL does, whatever the engine: that is what `fetch` takes.
+        self._params = Parameters(Dialect.POSTGRESQL)
+        self._fields = (SQLiteFields if dialect is Dialect.SQLITE else _postgresql)(self._params)
+        sources = []
+        own = sorted({kind for kind in kinds if kind not in everywhere}, key=lambda kind: kind.name)
+        if own:
+            sources.append(self._own(own, sorted(principals)))
+        if everywhere:
+            sources.append(_source(sorted(everywhere, key=lambda kind: kind.name), "TRUE"))
+        conditions = [self._condition(filter_) for filter_ in filters]
+        where = " AND ".join(f"({condition})" for condition in conditions) or "TRUE"
+        self._from = f"FROM ({' UNION ALL '.join(sources)}) AS p WHERE {where}"
+
+    def _own(self, kinds: Sequence[Kind], principals: Sequence[str]) -> str:
+        marks = ", ".join(self._params.add(principal) for principal in principals)
+        return _source(kinds, f"o.acl IN (SELECT e.acl FROM acl_entry e WHERE e.principal IN ({marks}))")
+
+    def page(self, sort: Sequence[Sort], after: Sequence[Any] | None, limit: int) -> tuple[str, list[Any]]:
+        """The statement for `limit` rows in order, after the position that the sort fields' values name."""
+        beyond = f" AND ({self._after(sort, after)})" if after is not None else ""
+        rows = f"SELECT p.* {self._from}{beyond} ORDER BY {_order('p', sort)} LIMIT {self._params.add(limit)}"
+        sql = (
+            f"SELECT r.path, r.id, a.body FROM ({rows}) AS r LEFT JOIN acl a ON a.id = r.acl"
+            f" ORDER BY {_order('r', sort)}"
+        )
+        return sql, self._params.values
+
+    def everything(self) -> tuple[str, list[Any]]:
+        """The statement for all rows, in no order."""
+        return (
+            f"SELECT p.path, p.id, (SELECT a.body FROM acl a WHERE a.id = p.acl) {self._from}",
+            self._params.values,
+        )
+
+    def total(self) -> tuple[str, list[Any]]:
+        """The statement that counts the rows."""
+        return f"SELECT count(*) {self._from}", self._params.values
+
+    def _condition(self, filter_: Filter) -> str:
+        field, op, value = filter_
+        if field not in COLUMNS:  # no entry has it
+            return "TRUE" if matches((filter_,), {}) else "FALSE"
+        column = f"p.{field}"
+        if op is Op.EQ or op is Op.NOT:
+            same = f"{column} = {self._params.add(value)}" if isinstance(value, str) else "FALSE"
+            return same if op is Op.EQ else f"({same}) IS NOT TRUE"
+        if op is Op.IN or op is Op.EXCLUDE:
+            texts = [item for item in value if isinstance(item, str)]
+            among = self._fields.column_in(column, texts) if texts else "FALSE"
+            return among if op is Op.IN else f"({among}) IS NOT TRUE"
+        if op is Op.LIKE:
+            return self._fields.like(column, value)
+        if op is Op.HAS:
+            return f"{column} IS {'NOT ' if value else ''}NULL"
+        if op in _COMPARISONS:
+            return self._compares(field, _COMPARISONS[op], value)
+        return "FALSE"  # no text is an array
+
+    def _compares(self, field: str, sign: str, value: Any) -> str:
+        """The field stands below or above a value: strings among the types, and nothing above all of them."""
+        column, place = f"p.{field}", rank(value)
+        if place is Rank.STRING:
+            beyond = f"{column} {sign} {self._params.add(value)}"
+            return f"({beyond} OR {column} IS NULL)" if sign[0] == ">" else beyond
+        if place is Rank.MISSING:
+            return {"<": f"{column} IS NOT NULL", "<=": "TRUE", ">": "FALSE", ">=": f"{column} IS NULL"}[sign]
+        if place < Rank.STRING:
+            return "TRUE" if sign[0] == ">" else "FALSE"
+        return f"{column} IS {'NULL' if sign[0] == '>' else 'NOT NULL'}"
+
+    def _after(self, sort: Sequence[Sort], values: Sequence[Any]) -> str:
+        clause = ""
+        for (field, descending), value in reversed(list(zip(sort, values, strict=True))):
+            sign = "<" if descending else ">"
+            beyond = self._compares(field, sign, value)
+            if clause:
+                beyond = f"{self._compares(field, sign + '=', value)} AND ({beyond} OR ({clause}))"
+            clause = beyond
+        return clause
+
+
+def _postgresql(params: Parameters) -> PostgreSQLFields:
+    return PostgreSQLFields(params, frozenset())
+
+
+def _order(table: str, sort: Sequence[Sort]) -> str:
+    """What is missing stands after everything."""
+    return ", ".join(
+        f"{table}.{field} {'DESC NULLS FIRST' if descending else 'ASC NULLS LAST'}"
+        for field, descending in sort
+    )
+
+
+def _source(kinds: Sequence[Kind], condition: str) -> str:
+    """The live objects of some kinds that meet a condition, with the fields of their entries."""
+    name = " ".join(f"WHEN {_is(kind)} THEN '{kind.name}'" for kind in kinds)
+    return (
+        f"SELECT k.path || '/' || o.id AS uri, o.id AS id, CASE {name} END AS resource_name,"
+        f" {_bucket(kinds)} AS bucket_id, {_collection(kinds)} AS collection_id,"
+        f" {_own_id(kinds, 'group')} AS group_id, {_own_id(kinds, 'record')} AS record_id,"
+        " k.path AS path, o.acl AS acl FROM object o JOIN clock k ON k.list = o.list"
+        f" WHERE o.deleted = 0 AND {condition} AND ({' OR '.join(map(_is, kinds))})"
+    )
+
+
+def _is(kind: Kind) -> str:
+    """The list is one of objects of this kind: ids have no slash, so the end of its path tells."""
+    if kind.parent is None:
+        return f"k.path = '/{kind.plural}'"
+    return f"substr(k.path, length(k.path) - {len(kind.plural)}) = '/{kind.plural}'"
+
+
+def _own_id(kinds: Sequence[Kind], name: str) -> str:
+    own = "".join(f" WHEN {_is(kind)} THEN o.id" for kind in kinds if kind.name == name)
+    return f"CASE{own} END" if own else "NULL"
+
+
+def _bucket(kinds: Sequence[Kind]) -> str:
+    return f"CASE WHEN {_is(BUCKET)} THEN o.id ELSE k.bucket END"
+
+
+def _collection(kinds: Sequence[Kind]) -> str:
+    """The collection's own id, or the part of a record's path between `/collections/` and `/records`."""
+    whens = ""
+    for kind in kinds:
+        if kind is COLLECTION:
+            whens += f" WHEN {_is(kind)} THEN o.id"
+        elif kind.parent is COLLECTION:
+            before = f"(length(k.bucket) + {len('/buckets/') + len('/collections/')})"
+            rest = f"length(k.path) - {before} - {len(kind.plural) + 1}"
+            whens += f" WHEN {_is(kind)} THEN substr(k.path, {before} + 1, {rest})"
+    return f"CASE{whens} END" if whens else "NULL"
