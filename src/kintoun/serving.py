@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import structlog
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.log import LogLevels
@@ -46,7 +47,27 @@ def application() -> Any:
     """The ASGI application of a worker, from the settings that its parent resolved."""
     from kintoun.app import create_app
 
-    return create_app(revive(os.environ[RESOLVED]))
+    settings = revive(os.environ[RESOLVED])
+    configure_log(settings.server)
+    return create_app(settings)
+
+
+def configure_log(server: Server) -> None:
+    """Log to standard error: one line of `key=value` pairs for each event, or one JSON object."""
+    last: list[structlog.typing.Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        if server.log_format == "json"
+        else [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *last,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(server.log_level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
 
 
 def url(server: Server) -> str:

@@ -36,6 +36,9 @@ class Server(Section, frozen=True):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="Least level that is logged.")
     ] = "info"
+    log_format: Annotated[
+        Literal["text", "json"], Meta(description="Form of the lines on standard error.")
+    ] = "text"
 
 
 class Index(Section, frozen=True):
@@ -52,8 +55,9 @@ class Storage(Section, frozen=True):
     url: Annotated[
         str,
         Meta(
+            pattern="^(sqlite:.|postgres(ql)?://.)",
             description="`sqlite:FILE` or `postgresql://…`; a relative file is looked for beside the "
-            "configuration file that names it."
+            "configuration file that names it.",
         ),
     ] = "sqlite:kintoun.sqlite"
     pool_size: Annotated[

@@ -55,7 +55,8 @@ def reported(command: Callable[Arguments, Result]) -> Callable[Arguments, Result
         except ConfigError as error:
             fail(Exit.CONFIGURATION, str(error))
         except Unavailable as error:
-            cause = f": {error.__cause__}" if error.__cause__ else ""
-            fail(Exit.STORAGE, f"the database is not available: {error}{cause}")
+            cause = str(error.__cause__ or "")
+            more = f": {cause}" if cause and cause not in str(error) else ""
+            fail(Exit.STORAGE, f"the database is not available: {error}{more}")
 
     return inner
