@@ -29,10 +29,19 @@ class Broken(NamedTuple):
 
 
 def first_broken(errors: Iterable[ValidationError], schema: Any, value: Any) -> Broken:
-    """The first error in the order of the schema, in words."""
+    """The first error in the order of the schema, in words; the schema is None for the metaschema."""
     found = list(errors)
     error = found[0] if len(found) == 1 else min(found, key=lambda each: _order(each, schema, value))
     return _in_words(error, schema, value)
+
+
+def named_path(container: Any, path: Iterable[str | int]) -> tuple[str | int, ...]:
+    """A path that the validator gives, with the keys as they stand in the value."""
+    steps: list[str | int] = []
+    for step in path:
+        steps.append(_key(container, step) if isinstance(container, dict) else step)
+        container = _child(container, step)
+    return tuple(steps)
 
 
 def quoted(value: Any) -> str:
@@ -62,16 +71,25 @@ def _order(error: ValidationError, schema: Any, value: Any) -> tuple[int, ...]:
 
 def _place(container: Any, step: str | int) -> int:
     if isinstance(container, dict):
-        return list(container).index(step) if step in container else -1
+        key = _key(container, step)
+        return list(container).index(key) if key in container else -1
     return step if isinstance(step, int) else -1
 
 
 def _child(container: Any, step: str | int) -> Any:
     if isinstance(container, dict):
-        return container.get(step)
+        return container.get(_key(container, step))
     if isinstance(container, list) and isinstance(step, int) and step < len(container):
         return container[step]
     return None
+
+
+def _key(container: dict[str, Any], step: str | int) -> str:
+    """The key that a step stands for: the validator gives the key `007` as the number 7."""
+    if isinstance(step, str) or str(step) in container:
+        return str(step)
+    alike = (key for key in container if key.isascii() and key.isdecimal() and int(key) == step)
+    return next(alike, str(step))
 
 
 def _local_target(root: Any, reference: Any) -> Any:
@@ -90,7 +108,7 @@ def _follow(container: Any, path: Iterable[str | int]) -> Any:
 
 
 def _in_words(error: ValidationError, schema: Any, value: Any) -> Broken:
-    path = tuple(error.instance_path)
+    path = named_path(value, error.instance_path)
     argument = _follow(schema, error.schema_path)
     keyword = error.kind.name
     if path:
@@ -120,7 +138,7 @@ _SENTENCES: dict[type, str] = {
     Kind.Pattern: "{what} does not match {argument}",
     Kind.BacktrackLimitExceeded: "{what} takes too long to match {argument}",
     Kind.RegexEngineFailure: "{what} cannot be matched to {argument}",
-    Kind.Format: "{what} is not a {argument}",
+    Kind.Format: "{what} is not a {kind.format!r}",
     Kind.Enum: "{what} is not one of {argument}",
     Kind.Constant: "{argument} was expected",
     Kind.UniqueItems: "{what} has non-unique elements",
@@ -152,7 +170,9 @@ def _describe(error: ValidationError, schema: Any, instance: Any) -> str:
         special, its_words, words = _LENGTHS[type(kind)]
         return f"{what} {its_words if kind.limit == special else words}"
     if isinstance(kind, Kind.Type):
-        types = argument if isinstance(argument, list) else [argument]
+        # The validator sorts the types, which the metaschema (not at hand here) writes the other way round.
+        types = argument or sorted(kind.types, reverse=True)
+        types = types if isinstance(types, list) else [types]
         return f"{what} is not of type {', '.join(map(quoted, types))}"
     if isinstance(kind, Kind.OneOfMultipleValid):
         fits = [_child(argument, index) for index, errors in enumerate(kind.context) if not errors]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import jsonschema_rs as rs
@@ -16,7 +17,7 @@ import jsonschema_rs as rs
 from kintoun.model import json
 from kintoun.model.errors import Detail, InvalidParameters
 from kintoun.model.schema_cost import MAX_LEVELS, MAX_REFERENCES, MAX_VISITS, Document
-from kintoun.model.schema_errors import first_broken, quoted
+from kintoun.model.schema_errors import first_broken, named_path, quoted
 
 COMPILED_SCHEMAS = 256
 """Schemas that are kept compiled in each process."""
@@ -31,7 +32,9 @@ _MAX_REGEX_BYTES = 1 << 20
 _BACKTRACKS = 5000
 # Backtracks times patterns times characters: some seconds of work at the very worst.
 _MAX_BACKTRACKING = 5_000_000_000
-_MAX_ERRORS = 20_000
+# Of a validation of more visits only the first error met is looked at, and of more errors only so many.
+_MAX_LISTED_VISITS = 20_000
+_MAX_COMPARED_ERRORS = 500
 
 _METASCHEMA = "http://json-schema.org/draft-07/schema"
 # fmt: off
@@ -120,8 +123,8 @@ class _Compiled:
         visits = self._check_cost(value)
         if self._validator.is_valid(value):
             return
-        if visits <= _MAX_ERRORS:
-            errors = list(self._validator.iter_errors(value))
+        if visits <= _MAX_LISTED_VISITS:
+            errors = list(islice(self._validator.iter_errors(value), _MAX_COMPARED_ERRORS))
         else:
             errors = [_first_error(self._validator, value)]
         broken = first_broken(errors, self._schema, value)
@@ -201,13 +204,12 @@ def _keyword_order(error: rs.ValidationError, schema: dict[str, Any]) -> tuple[i
     """Where the metaschema comes across an error in a schema."""
     order: list[int] = []
     node: Any = schema
-    for step in error.instance_path:
-        if isinstance(node, dict):
-            order.append(_KEYWORD_PLACES.get(str(step), len(_KEYWORDS) + list(node).index(str(step))))
-            node = node[str(step)]
+    for step in named_path(schema, error.instance_path):
+        if isinstance(step, int):
+            order.append(step)
         else:
-            order.append(int(step))
-            node = node[int(step)]
+            order.append(_KEYWORD_PLACES.get(step, len(_KEYWORDS) + list(node).index(step)))
+        node = node[step]
     return tuple(order)
 
 
