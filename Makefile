@@ -46,7 +46,7 @@ campaign: .venv/.dev ## Long runs of the sync checker and of the faults
 	$(PYTEST) -m campaign
 
 docs: .venv/.dev ## Build the documentation into site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 docs-reference: .venv/.dev ## Write the generated pages of the documentation again
 	$(BIN)/python -m tests.docs.generate
