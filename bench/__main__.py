@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -151,7 +152,7 @@ def _compare(job: Job, named: Sequence[tuple[str, str]], section: str) -> None:
 
 @click.group(help=__doc__)
 def main() -> None:
-    pass
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end with the benchmark
 
 
 @main.command()
