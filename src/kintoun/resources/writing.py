@@ -77,9 +77,7 @@ async def prepared(context: Context, kind: Kind, kept: Kept) -> Kept:
 
 def check_place(path: Path | ListPath, above: list[Row]) -> None:
     """The first check of a write: that the URL can name anything at all (protocol section 1.5)."""
-    parent = path.lineage[-1] if isinstance(path, ListPath) else path.list.parent
-    if isinstance(path, ListPath):
-        parent = path.parent
+    parent = path.parent if isinstance(path, ListPath) else path.list.parent
     if parent is None:
         return
     if path.kind is RECORD:
