@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -10,12 +11,12 @@ from tests.support.postgres import Postgres
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    with Postgres.start(tmp_path_factory.mktemp("postgres")) as server:
+def postgres() -> Iterator[Postgres]:
+    with Postgres.start(tempfile.mkdtemp(prefix="kintoun-pg-")) as server:
         yield server
 
 
 @pytest.fixture
-def mortal_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    with Postgres.start(tmp_path_factory.mktemp("mortal")) as server:
+def mortal_postgres() -> Iterator[Postgres]:
+    with Postgres.start(tempfile.mkdtemp(prefix="kintoun-pg-")) as server:
         yield server

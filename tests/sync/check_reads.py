@@ -103,7 +103,9 @@ def counts(evidence: Evidence) -> Iterator[Violation]:
             for version in versions.between(reached, step.etag or 0):
                 (live.discard if version.deleted else live.add)(version.id)
             reached = max(reached, step.etag or 0)
-            if step.op.total is not None and step.op.total != len(live):
+            if step.op.total in (None, len(live)):
+                continue
+            if versions.certain_count(step.etag or 0, step.op.end):
                 text = f"{step} says {step.op.total} objects, there are {len(live)}"
                 yield Violation("S3", name, text, (step.op.number,))
 

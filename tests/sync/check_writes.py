@@ -28,8 +28,10 @@ def succession(evidence: Evidence) -> Iterator[Violation]:
         for version in versions.ordered:
             if version.write is not None:
                 yield from _check_content(version, version.write)
-                if not versions.may_have_changed(version.id, version.write.op.end):
-                    yield from _check_predecessor(version, version.write, versions.previous(version))
+                before = versions.previous(version)
+                since = before.began if before is not None else 0
+                if not versions.may_have_changed(version.id, since, version.write.op.end):
+                    yield from _check_predecessor(version, version.write, before)
 
 
 def _check_content(version: Version, step: Step) -> Iterator[Violation]:
@@ -98,7 +100,7 @@ def _check_refusal(evidence: Evidence, step: Step, target: str) -> Iterator[Viol
         if still is not None and not still.deleted and still.ts == step.if_match:
             yield _violation("S4", step, f"{step} was refused, though {still} was the current version", still)
     elif step.headers.get("if-none-match") == "*" and step.status == 412:
-        if not versions.may_have_changed(target, step.op.end) and not any(
+        if not versions.may_have_changed(target, 0, step.op.end) and not any(
             not version.deleted and version.began < step.op.end for version in versions.of.get(target, [])
         ):
             yield _violation("S4", step, f"{step} was refused, though {target} never existed")
@@ -111,10 +113,8 @@ def _check_refusal(evidence: Evidence, step: Step, target: str) -> Iterator[Viol
 def _certain(versions: ListVersions, target: str, step: Step) -> Version | None:
     """The version that was current during the whole of a step, when there certainly was one."""
     chain = versions.of.get(target, [])
-    if versions.may_have_changed(target, step.op.end):
-        return None
     shown = [version for version in chain if version.seen.end < step.op.invoked]
-    if not shown:
+    if not shown or versions.may_have_changed(target, shown[-1].began, step.op.end):
         return None
     place = bisect_right(chain, shown[-1].ts, key=lambda version: version.ts)
     return shown[-1] if all(version.began > step.op.end for version in chain[place:]) else None
@@ -162,10 +162,10 @@ def list_deletes(evidence: Evidence) -> Iterator[Violation]:
 def _certain_but(versions: ListVersions, object_id: str, step: Step) -> Version | None:
     """Like `_certain`, for a write whose own tombstone is not counted."""
     chain = [version for version in versions.of[object_id] if version.origin is not step]
-    if versions.may_have_changed(object_id, step.op.end):
-        return None
     shown = [version for version in chain if version.seen.end < step.op.invoked]
-    if not shown or any(version.began <= step.op.end for version in chain if version.ts > shown[-1].ts):
+    if not shown or versions.may_have_changed(object_id, shown[-1].began, step.op.end):
+        return None
+    if any(version.began <= step.op.end for version in chain if version.ts > shown[-1].ts):
         return None
     return shown[-1]
 

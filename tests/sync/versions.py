@@ -12,8 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.sync.history import Operation
+from tests.sync.history import NEVER, Operation
 from tests.sync.steps import READS, Step, list_items
+
+GRACE = 5_000_000_000
+"""How long a request may still have its effect after its connection was lost (nanoseconds)."""
 
 _MUTATIONS = frozenset({"PUT", "POST", "PATCH", "DELETE"})
 
@@ -85,12 +88,30 @@ class ListVersions:
         place = bisect_left(chain, version.ts, key=lambda other: other.ts)
         return chain[place - 1] if place else None
 
-    def may_have_changed(self, object_id: str, before: int) -> bool:
-        """Whether a write with a lost answer, never seen, can have touched the object before that moment."""
-        for step in self.uncertain.get(object_id, []):
-            if step.op.invoked < before:
-                return True
-        return any(step.op.invoked < before for step in self.uncertain_all)
+    def may_have_changed(self, object_id: str, since: int, until: int) -> bool:
+        """Whether a write with a lost answer, never seen, can have touched the object in that time."""
+        return any(
+            step.op.invoked <= until and _latest_effect(step) >= since
+            for step in (*self.uncertain.get(object_id, ()), *self.uncertain_all)
+        )
+
+    def certain_count(self, etag: int, until: int) -> bool:
+        """Whether all that led to an ETag shown before ``until`` is known, unanswered writes included."""
+        if any(step.op.invoked <= until for step in self.uncertain_all):
+            return False
+        for object_id, steps in self.uncertain.items():
+            latest = self.latest(object_id, etag)
+            began = latest.began if latest is not None else 0
+            if any(step.op.invoked <= until and began <= _latest_effect(step) for step in steps):
+                return False
+        return True
+
+
+def _latest_effect(step: Step) -> int:
+    """The last moment at which a write with a lost answer can have been committed (nanoseconds)."""
+    if step.op.answered is not None:
+        return step.op.answered + GRACE
+    return step.op.lost + GRACE if step.op.lost is not None else NEVER
 
 
 class Versions:
