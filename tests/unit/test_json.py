@@ -92,8 +92,8 @@ def test_what_is_accepted_is_what_the_standard_library_accepts(text: str) -> Non
     "raw",
     [
         b"", b" ", b"{", b"[1,]", b'{"a":1,}', b"NaN", b"[Infinity]", b"[-Infinity]", b"\xef\xbb\xbf{}",
-        b"//x\n1", b"/* x */ {}", b"{'a':1}", b"{a:1}", b"01", b"1.", b".5", b"+1", b"0x10", b"True", b"1 2", b"{} x",
-        b'"\\ud800"', b'{"\\ud800":1}', b'"\\udc00x"', b'"\xff"', b'{"\xff":1}', b'"\xc0\x80"',
+        b"//x\n1", b"/* x */ {}", b"{'a':1}", b"{a:1}", b"01", b"1.", b".5", b"+1", b"0x10", b"True", b"1 2",
+        b"{} x", b'"\\ud800"', b'{"\\ud800":1}', b'"\\udc00x"', b'"\xff"', b'{"\xff":1}', b'"\xc0\x80"',
         b'"\xed\xa0\x80"', b'"a\x00b"', b'"a\nb"', b'"\\x41"', b"\x00",
     ],
 )  # fmt: skip
