@@ -87,7 +87,7 @@ class Project(Section, frozen=True):
         str | None, Meta(description="Version in the root view; default: the server's own.")
     ] = None
     docs: Annotated[str, Meta(description="URL of the documentation, in the root view.")] = (
-        "https://kintoun.readthedocs.io/"
+        "https://kintoun.readthedocs.io/en/latest/"
     )
     error_info_link: Annotated[str, Meta(description="URL given as `info` with unexpected errors.")] = (
         "https://kintoun.readthedocs.io/en/latest/operating/errors/"
