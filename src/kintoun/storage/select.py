@@ -85,16 +85,30 @@ def where(
 
 
 def order_by(
-    sort: Sequence[Sort], dialect: Dialect, params: Parameters, *, indexed: frozenset[str] = frozenset()
+    sort: Sequence[Sort],
+    dialect: Dialect,
+    params: Parameters,
+    *,
+    indexed: frozenset[str] = frozenset(),
+    filters: Sequence[Filter] = (),
 ) -> str:
-    """The terms of ORDER BY. `params` and `indexed` as in `where`."""
+    """The terms of ORDER BY. `params` and `indexed` as in `where`; `filters` are the statement's."""
     fields = _fields(dialect, params, indexed)
+    plus = ""
+    if dialect is Dialect.SQLITE and any(_uses_index(filter_, indexed) for filter_ in filters):
+        # Without statistics, SQLite takes any list for a short one and would rather walk through it in order
+        # than sort what an index has found. A unary plus hides a column from it.
+        plus = "+"
     terms = []
     for field, descending in sort:
         direction = "DESC" if descending else "ASC"
         column = COLUMNS.get(field)
-        terms.append(f"{column} {direction}" if column else fields.order(field, direction))
+        terms.append(f"{plus}{column} {direction}" if column else fields.order(field, direction))
     return ", ".join(terms)
+
+
+def _uses_index(filter_: Filter, indexed: frozenset[str]) -> bool:
+    return filter_.field in indexed and (filter_.op in _SIGNS or filter_.op in (Op.EQ, Op.IN))
 
 
 def after(
@@ -138,7 +152,7 @@ def index_expression(field: str, dialect: Dialect) -> str:
 
 def _fields(dialect: Dialect, params: Parameters, indexed: frozenset[str]) -> Fields:
     if dialect is Dialect.SQLITE:
-        return SQLiteFields(params)
+        return SQLiteFields(params, indexed)
     return PostgreSQLFields(params, indexed)
 
 

@@ -78,10 +78,12 @@ class PostgreSQLFields:
         return f"{self._value(field)} IS NOT NULL"
 
     def contains(self, field: str, values: Sequence[Any], every: bool) -> str:
+        if not values and not every:
+            return "FALSE"  # without a mention of the field: PostgreSQL refuses parameters that nothing uses
         value = self._value(field)
         is_array = f"jsonb_typeof({value}) = 'array'"
         if not values:
-            return is_array if every else "FALSE"
+            return is_array
         if every and not any(isinstance(item, (dict, list)) for item in values):
             return f"{value} @> {self._json(list(values))}"  # exact for scalars, which only arrays contain
         wanted = self._json_array(values)

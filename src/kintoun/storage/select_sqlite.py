@@ -1,8 +1,13 @@
 """The fields of objects in SQLite's SQL.
 
 A field has three parts there: its rank, its value when that is a scalar, and for arrays and objects a key
-whose bytes compare as they do. Rank and value are built-in expressions and can be indexed; what SQLite cannot
-do by itself is done by functions written in Python, which every connection must register.
+whose bytes compare as they do. What SQLite cannot do by itself is done by functions written in Python, which
+every connection must register.
+
+SQLite finds no range of several expressions in an index, and an index that needs our functions would keep
+other programs from writing to the file. So the index of a field holds one value made by what is built in,
+which orders as the field does but is the same for some fields that differ. Clauses on an indexed field say
+first what the index can find, then the exact condition.
 """
 
 from __future__ import annotations
@@ -38,20 +43,15 @@ _WITH_KEY = frozenset({Rank.ARRAY, Rank.OBJECT})
 class SQLiteFields:
     """See `kintoun.storage.select.Fields`."""
 
-    __slots__ = ("_params", "_sources")
+    __slots__ = ("_indexed", "_params", "_sources")
 
-    def __init__(self, params: Parameters) -> None:
+    def __init__(self, params: Parameters, indexed: frozenset[str]) -> None:
         self._params = params
+        self._indexed = indexed
         self._sources: dict[str, str] = {}
 
     def equals(self, field: str, value: Any) -> str:
-        place = rank(value)
-        source = self._source(field)
-        if place in _WITH_VALUE:
-            return f"{_scalar(source)} = {self._add(value)} AND {_rank(source)} = {place:d}"
-        if place in _WITH_KEY:
-            return f"{_rank(source)} = {place:d} AND {_key(source)} = {self._params.add(order_key(value))}"
-        return f"{_rank(source)} = {place:d}"
+        return self.is_one_of(field, (value,))
 
     def is_one_of(self, field: str, values: Sequence[Any]) -> str:
         source = self._source(field)
@@ -60,23 +60,31 @@ class SQLiteFields:
             same = [value for value in values if rank(value) is place]
             if place in _WITH_VALUE:
                 marks = ", ".join(self._add(value) for value in same)
-                choices.append(f"{_scalar(source)} IN ({marks}) AND {_rank(source)} = {place:d}")
+                choices.append(f"({_scalar(source)} IN ({marks}) AND {_rank(source)} = {place:d})")
             elif place in _WITH_KEY:
                 marks = ", ".join(self._params.add(order_key(value)) for value in same)
-                choices.append(f"{_rank(source)} = {place:d} AND {_key(source)} IN ({marks})")
+                choices.append(f"({_rank(source)} = {place:d} AND {_key(source)} IN ({marks}))")
             else:
                 choices.append(f"{_rank(source)} = {place:d}")
-        return " OR ".join(f"({choice})" for choice in choices)
+        exact = " OR ".join(choices)
+        if field not in self._indexed:
+            return exact
+        found = ", ".join(self._place(value) for value in values)
+        return f"{_indexable(source)} IN ({found}) AND ({exact})"
 
     def compares(self, field: str, sign: str, value: Any) -> str:
         place = rank(value)
         source = self._source(field)
         if place in _WITH_VALUE:
-            return f"({_rank(source)}, {_scalar(source)}) {sign} ({place:d}, {self._add(value)})"
-        if place in _WITH_KEY:
+            exact = f"({_rank(source)}, {_scalar(source)}) {sign} ({place:d}, {self._add(value)})"
+        elif place in _WITH_KEY:
             key = self._params.add(order_key(value))
-            return f"({_rank(source)}, {_key(source)}) {sign} ({place:d}, {key})"
-        return f"{_rank(source)} {sign} {place:d}"
+            exact = f"({_rank(source)}, {_key(source)}) {sign} ({place:d}, {key})"
+        else:
+            exact = f"{_rank(source)} {sign} {place:d}"
+        if field not in self._indexed:
+            return exact
+        return f"({_indexable(source)} {sign[0]}= {self._place(value)} AND {exact})"
 
     def exists(self, field: str) -> str:
         return f"json_type({self._source(field)}) IS NOT NULL"
@@ -115,11 +123,18 @@ class SQLiteFields:
 
     def order(self, field: str, direction: str) -> str:
         source = self._source(field)
-        return ", ".join(f"{term} {direction}" for term in (_rank(source), _scalar(source), _key(source)))
+        first = _indexable(source) if field in self._indexed else _rank(source)
+        return ", ".join(f"{term} {direction}" for term in (first, _scalar(source), _key(source)))
 
     def index(self, field: str) -> str:
-        source = _literal(field, "body")
-        return f"({_rank(source)}), ({_scalar(source)})"
+        return f"({_indexable(_literal(field, 'body'))})"
+
+    def _place(self, value: Any) -> str:
+        """Where a value stands in an index."""
+        place = rank(value)
+        if place is Rank.NUMBER:
+            return _indexable_number(self._add(value))
+        return self._params.add(value) if place is Rank.STRING else _indexable_rank(place)
 
     def _source(self, field: str) -> str:
         """The arguments of SQLite's JSON functions that find the field."""
@@ -163,6 +178,36 @@ def _scalar(source: str) -> str:
 def _key(source: str) -> str:
     key = f"kintoun_order(json_extract({source}))"
     return f"CASE json_type({source}) WHEN 'array' THEN {key} WHEN 'object' THEN {key} END"
+
+
+@lru_cache(maxsize=512)
+def _indexable(source: str) -> str:
+    """A value that orders as the field does, except that some different values share one.
+
+    SQLite orders numbers before texts before blobs: what stands before strings becomes a number, what stands
+    after them a blob.
+    """
+    number = _indexable_number(f"json_extract({source})")
+    empty, other = _indexable_rank(Rank.EMPTY_ARRAY), _indexable_rank(Rank.ARRAY)
+    return (
+        f"CASE json_type({source}) WHEN 'text' THEN json_extract({source})"
+        f" WHEN 'integer' THEN {number} WHEN 'real' THEN {number}"
+        f" WHEN 'null' THEN {_indexable_rank(Rank.NULL)} WHEN 'false' THEN {_indexable_rank(Rank.FALSE)}"
+        f" WHEN 'true' THEN {_indexable_rank(Rank.TRUE)} WHEN 'object' THEN {_indexable_rank(Rank.OBJECT)}"
+        f" WHEN 'array' THEN CASE json_array_length({source}) WHEN 0 THEN {empty} ELSE {other} END"
+        f" ELSE {_indexable_rank(Rank.MISSING)} END"
+    )
+
+
+def _indexable_rank(place: Rank) -> str:
+    return f"{place:d}" if place < Rank.STRING else f"x'{0x30 + place:02x}'"
+
+
+def _indexable_number(number: str) -> str:
+    """A number as a blob of decimal digits: its millionths, which the cast confines to 64 bits."""
+    millionths = f"CAST({number} * 1000000 AS INTEGER)"
+    below_zero = f"printf('3-%019d', {2**63 - 1} + max({millionths}, {1 - 2**63}))"
+    return f"CAST(CASE WHEN {number} < 0 THEN {below_zero} ELSE printf('3.%019d', {millionths}) END AS BLOB)"
 
 
 # The functions
