@@ -63,7 +63,7 @@ def init(directory: Path, storage: str, admin: str, force: bool, quiet: bool) ->
     path = directory / "kintoun.toml"
     if path.exists() and not force:
         fail(Exit.FAILED, f"{path} is there already; --force writes over it")
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     content = TEMPLATE.format(
         url=text(storage), secret=text(secrets.token_urlsafe(32)), admin=admin, rights=_rights(admin)
     )
