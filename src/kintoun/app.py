@@ -10,8 +10,9 @@ from typing import Any
 import structlog
 
 from kintoun.config import feature
+from kintoun.http import asgi, rsgi
 from kintoun.http.answers import Answer, error_answer
-from kintoun.http.asgi import Adapter, Base, Limits, Receive, Scope, Send
+from kintoun.http.asgi import Base, Limits, Receive, Scope, Send
 from kintoun.http.cors import Cors
 from kintoun.http.requests import Request
 from kintoun.http.routing import Endpoint, Router
@@ -202,18 +203,28 @@ def _alert(settings: Settings) -> str | None:
 
 
 class Application:
-    """The ASGI application."""
+    """The application, as RSGI servers (Granian) and as ASGI servers call it."""
 
     def __init__(self, composition: Composition) -> None:
         self.composition = composition
         settings = composition.settings
         limits = Limits(settings.limits.body_bytes, settings.limits.url_bytes, settings.limits.header_bytes)
         base = Base(settings.http.public_scheme, settings.http.public_host)
-        self._adapter = Adapter(composition.respond, composition.service.wire, limits, base)
+        parts = (composition.respond, composition.service.wire, limits, base)
+        self._asgi = asgi.Adapter(*parts)
+        self.__rsgi__ = rsgi.Adapter(*parts)
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Called by an RSGI server before the first request."""
+        loop.run_until_complete(self.composition.start())
+
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Called by an RSGI server after the last request."""
+        loop.run_until_complete(self.composition.stop())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._adapter(scope, receive, send)
+            await self._asgi(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
 

@@ -44,7 +44,7 @@ class AddressInUse(Exception):
 
 
 def application() -> Any:
-    """The ASGI application of a worker, from the settings that its parent resolved."""
+    """The application of a worker, from the settings that its parent resolved."""
     from kintoun.app import create_app
 
     settings = revive(os.environ[RESOLVED])
@@ -99,7 +99,7 @@ def run(settings: Settings, when_ready: Callable[[], None]) -> int:
         factory=True,
         address=server.host,
         port=server.port,
-        interface=Interfaces.ASGI,
+        interface=Interfaces.RSGI,
         loop=Loops.asyncio if sys.platform == "win32" else Loops.uvloop,
         http=HTTPModes.auto,
         websockets=False,

@@ -15,10 +15,11 @@ JSON = "application/json"
 class Answer:
     """One answer. `headers` are those that say something of this answer; the wire adds what every answer has.
 
-    `exposed` names the group of headers that scripts of other origins may read: see `cors.EXPOSED`.
+    `exposed` names the group of headers that scripts of other origins may read: see `cors.EXPOSED`. `policy`
+    is a content security policy for pages that need another than nothing at all.
     """
 
-    __slots__ = ("body", "exposed", "headers", "media_type", "status")
+    __slots__ = ("body", "exposed", "headers", "media_type", "policy", "status")
 
     def __init__(
         self,
@@ -28,12 +29,14 @@ class Answer:
         *,
         media_type: str = JSON,
         exposed: str = "plain",
+        policy: str | None = None,
     ) -> None:
         self.status = status
         self.body = body
         self.headers = headers
         self.media_type = media_type
         self.exposed = exposed
+        self.policy = policy
 
 
 def json_answer(value: Any, status: int = 200, headers: Headers = (), *, exposed: str = "plain") -> Answer:

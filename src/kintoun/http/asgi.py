@@ -69,7 +69,7 @@ class Adapter:
         client = scope.get("client")
         return Request(
             scope["method"],
-            _decoded(raw_path),
+            decoded(raw_path),
             query,
             headers,
             await self._body(headers, receive),
@@ -127,10 +127,9 @@ class Base:
         return f"{self._scheme or scheme}://{host}"
 
 
-def _decoded(raw_path: bytes) -> str:
+def decoded(raw_path: bytes | str) -> str:
     """The path, percent-decoded as a whole: an encoded slash separates segments (protocol section 1.1)."""
-
     try:
-        return (unquote_to_bytes(raw_path) if b"%" in raw_path else raw_path).decode()
+        return unquote_to_bytes(raw_path).decode()
     except UnicodeDecodeError:
         raise ProtocolError(400, INVALID_PARAMETERS, "Invalid URL path.") from None

@@ -26,17 +26,23 @@ class Wire:
         return self.backoff_percentage is None or random.randrange(100) < self.backoff_percentage  # noqa: S311
 
 
+_ALWAYS = {
+    name: (
+        ("Access-Control-Expose-Headers", exposed),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
+    )
+    for name, exposed in EXPOSED.items()
+}
+
+
 def complete(wire: Wire, request: Request, answer: Answer) -> list[tuple[str, str]]:
     """All headers of an answer."""
-    own = {name for name, _ in answer.headers}
-    headers = [*answer.headers]
-    if answer.status != 304 and "Content-Type" not in own:
+    headers = [*answer.headers, *_ALWAYS[answer.exposed], ("Content-Length", str(len(answer.body)))]
+    if answer.status != 304:
         headers.append(("Content-Type", answer.media_type))
-    headers.append(("Content-Length", str(len(answer.body))))
-    headers.append(("Access-Control-Expose-Headers", EXPOSED[answer.exposed]))
-    headers.append(("X-Content-Type-Options", "nosniff"))
-    if "Content-Security-Policy" not in own:
-        headers.append(("Content-Security-Policy", CONTENT_SECURITY_POLICY))
+    if answer.policy is not None:
+        headers[len(answer.headers) + 2] = ("Content-Security-Policy", answer.policy)
     origin = request.headers.get("origin")
     if origin is not None and wire.cors.allows(origin):
         headers.append(("Access-Control-Allow-Origin", wire.cors.allow_origin(origin)))
@@ -44,6 +50,6 @@ def complete(wire: Wire, request: Request, answer: Answer) -> list[tuple[str, st
             headers.append(("Vary", "Origin"))
     if wire.backoff is not None and wire.backs_off():
         headers.append(("Backoff", wire.backoff))
-    if wire.alert is not None and "Alert" not in own:
+    if wire.alert is not None and all(name != "Alert" for name, _ in answer.headers):
         headers.append(("Alert", wire.alert))
     return headers

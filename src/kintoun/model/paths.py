@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from kintoun.model.kinds import (
@@ -36,7 +37,7 @@ class Path(NamedTuple):
     def lineage(self) -> tuple[Path, ...]:
         """The paths of what stands above the object, the topmost first, and of the object itself."""
         ids = self.ids
-        return tuple(Path(kind, ids[: n + 1]) for n, kind in enumerate(self.kind.lineage))
+        return (*above(self.kind, ids[:-1]), self)
 
     @property
     def children(self) -> tuple[ListPath, ...]:
@@ -64,8 +65,7 @@ class ListPath(NamedTuple):
     @property
     def lineage(self) -> tuple[Path, ...]:
         """The paths of what stands above the list, the topmost first."""
-        parents = self.parents
-        return tuple(Path(kind, parents[: n + 1]) for n, kind in enumerate(self.kind.lineage[:-1]))
+        return above(self.kind, self.parents)
 
     def __str__(self) -> str:
         return self.kind.list_form % self.parents
@@ -75,6 +75,12 @@ class ListPath(NamedTuple):
         """The list at a path that `str` of a list path wrote."""
         parts = text.split("/")[1:]
         return cls(BY_PLURAL[parts[-1]], tuple(parts[1::2]))
+
+
+@lru_cache(maxsize=4096)
+def above(kind: Kind, parents: tuple[str, ...]) -> tuple[Path, ...]:
+    """The paths of what stands above the objects of a list, the topmost first."""
+    return tuple(Path(step, parents[: n + 1]) for n, step in enumerate(kind.lineage[:-1]))
 
 
 BUCKETS = ListPath(BUCKET, ())

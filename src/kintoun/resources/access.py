@@ -43,7 +43,7 @@ class Access:
 
     def may_read(self, kind: Kind, above: Above, own: Stored | None, principals: frozenset[str]) -> bool:
         """Whether an object may be read; without `own`, whether it could be if it were there."""
-        if own is not None and not own.deleted and holds_any(own.acl, principals):
+        if own is not None and not own.deleted and holds_any(own.grants, principals):
             return True
         return _inherited(above, READ, principals) or self.given(kind, READ, principals)
 
@@ -54,13 +54,13 @@ class Access:
         if not above:
             return False
         parent = above[-1]
-        if parent is not None and not parent.deleted and holds_any(parent.acl, principals):
+        if parent is not None and not parent.deleted and holds_any(parent.grants, principals):
             return True
         return _inherited(above[:-1], READ, principals)
 
     def may_write(self, kind: Kind, above: Above, own: Stored | None, principals: frozenset[str]) -> bool:
         """Whether an object may be written; without `own`, whether all objects of a list may be."""
-        if own is not None and not own.deleted and holds(own.acl, WRITE, principals):
+        if own is not None and not own.deleted and holds(own.grants, WRITE, principals):
             return True
         return _inherited(above, WRITE, principals) or self.given(kind, WRITE, principals)
 
@@ -72,9 +72,10 @@ class Access:
 
 
 def _inherited(above: Above, permissions: Sequence[str], principals: frozenset[str]) -> bool:
-    return any(
-        row is not None and not row.deleted and holds(row.acl, permissions, principals) for row in above
-    )
+    for row in above:
+        if row is not None and not row.deleted and holds(row.grants, permissions, principals):
+            return True
+    return False
 
 
 def refusal(anonymous: bool, challenges: Sequence[str]) -> ProtocolError:

@@ -21,7 +21,7 @@ from kintoun.storage.rows import Page, Stored, Wanted
 from kintoun.storage.unit import Needs
 
 
-async def delete_list(context: Context, request: Request, kind: Kind) -> Answer:
+async def delete_list(kind: Kind, context: Context, request: Request) -> Answer:
     """DELETE of the objects of a list that match the filters and that the caller may write."""
     path = ListPath(kind, request.parameters)
     asked = parse_list_request(context, request, path)

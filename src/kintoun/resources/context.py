@@ -169,7 +169,7 @@ class Context:
         """The answer to a question; the caller's groups come with it, and its credentials are confirmed."""
         claim = self.claim
         if claim is None:
-            return await self._read(wanted)
+            return await (self.service.store.read(wanted) if self.work is None else self._read(wanted))
         points = wanted.points
         if claim.witness is not None:
             points = (*points, claim.witness)

@@ -15,7 +15,7 @@ from kintoun.resources.preconditions import parse_preconditions, stamp
 from kintoun.resources.writing import check_body, check_place, keep, needs_of, remove, require_write, rows_of
 
 
-async def delete_object(context: Context, request: Request, kind: Kind) -> Answer:
+async def delete_object(kind: Kind, context: Context, request: Request) -> Answer:
     """DELETE of an object: its tombstone stays."""
     path = Path(kind, request.parameters)
     kept = keep(lambda: deletion_timestamp(request))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 
 from kintoun.http.answers import Answer
 from kintoun.http.requests import Request
@@ -17,7 +18,7 @@ from kintoun.resources.post import post_object
 from kintoun.resources.put import put_object
 from kintoun.resources.reading import get_object
 
-ByKind = Callable[[Context, Request, Kind], Awaitable[Answer]]
+ByKind = Callable[[Kind, Context, Request], Awaitable[Answer]]
 
 # The order is that of the `Allow` header (protocol section 1.3).
 LIST: dict[str, ByKind] = {"HEAD": get_list, "GET": get_list, "POST": post_object, "DELETE": delete_list}
@@ -44,15 +45,8 @@ def _endpoint(
     name: str, pattern: str, form: str, kind: Kind, handlers: dict[str, ByKind], disabled: Collection[str]
 ) -> Endpoint:
     methods: dict[str, Handler] = {
-        method: _bound(handler, kind)
+        method: partial(handler, kind)
         for method, handler in handlers.items()
         if f"{form}_{kind.name}_{method.lower()}" not in disabled
     }
     return Endpoint(name, pattern, methods, resource=True)
-
-
-def _bound(handler: ByKind, kind: Kind) -> Handler:
-    async def handle(context: Context, request: Request) -> Answer:
-        return await handler(context, request, kind)
-
-    return handle

@@ -15,7 +15,7 @@ from kintoun.storage.rows import Stored
 from kintoun.storage.unit import Needs
 
 _OBJECTS = (
-    "SELECT k.path, o.id, a.body FROM acl_entry e JOIN object o ON o.acl = e.acl JOIN acl a ON a.id = o.acl"
+    "SELECT k.path, o.id, o.grants FROM acl_entry e JOIN object o ON o.acl = e.acl"
     " JOIN clock k ON k.list = o.list WHERE e.principal = $1 AND o.deleted = 0"
 )
 _GROUPS = "SELECT k.path, m.id FROM member m JOIN clock k ON k.list = m.list WHERE m.principal = $1"
@@ -49,7 +49,7 @@ async def _erase(work: Work, principal: str) -> None:
     for path in others:
         own = await _locked(work, path)
         if own is not None:
-            grants = {name: holders - {principal} for name, holders in parse_acl(own.acl).items()}
+            grants = {name: holders - {principal} for name, holders in parse_acl(own.grants).items()}
             await _rewrite(work, path, own, json.decode(own.body.encode()), acl_text(grants))
     for row in await work.unit.transaction.fetch(_GROUPS, (principal,)):
         path = ListPath.parse(row[0]).object(row[1])
@@ -57,7 +57,7 @@ async def _erase(work: Work, principal: str) -> None:
         if own is not None and path.kind is GROUP:
             attributes = json.decode(own.body.encode())
             attributes["members"] = [member for member in attributes["members"] if member != principal]
-            await _rewrite(work, path, own, attributes, own.acl)
+            await _rewrite(work, path, own, attributes, own.grants)
 
 
 async def _locked(work: Work, path: Path) -> Stored | None:

@@ -85,7 +85,7 @@ def page_of(query: Query, limit: int) -> Page:
     )
 
 
-async def get_list(context: Context, request: Request, kind: Kind) -> Answer:
+async def get_list(kind: Kind, context: Context, request: Request) -> Answer:
     """GET and HEAD of a list."""
     check_accept(request)
     path = ListPath(kind, request.parameters)

@@ -38,7 +38,7 @@ from kintoun.resources.writing import (
 from kintoun.storage.rows import Stored
 
 
-async def patch_object(context: Context, request: Request, kind: Kind) -> Answer:
+async def patch_object(kind: Kind, context: Context, request: Request) -> Answer:
     """PATCH: change some attributes or permissions of an object."""
     path = Path(kind, request.parameters)
     media_type = request.media_type or "application/json"
@@ -94,7 +94,7 @@ async def _patch(
 ) -> Answer:
     context = work.context
     old = json.decode(own.body.encode())
-    grants = {name: sorted(principals) for name, principals in parse_acl(own.acl).items()}
+    grants = {name: sorted(principals) for name, principals in parse_acl(own.grants).items()}
     patched = patch.apply(old, grants)
     attributes = dict(patched.data)
     check_id(path, attributes)
@@ -102,7 +102,7 @@ async def _patch(
         del attributes["last_modified"]
     attributes = check_attributes(path.kind.name, attributes)
     validate(context, path.kind, above, attributes)
-    text = own.acl
+    text = own.grants
     if patched.permissions is not None:
         text = acl_text({**grants, **patched.permissions})
     row = await write(work, "update", path, own, attributes, owned(context, path, text))

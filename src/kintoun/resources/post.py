@@ -26,7 +26,7 @@ from kintoun.resources.writing import (
 from kintoun.storage.unit import Needs
 
 
-async def post_object(context: Context, request: Request, kind: Kind) -> Answer:
+async def post_object(kind: Kind, context: Context, request: Request) -> Answer:
     """POST on a list: create an object, or find the one that has the id already."""
     place = ListPath(kind, request.parameters)
     kept = keep(lambda: envelope_of(context, request, kind))

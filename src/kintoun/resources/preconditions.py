@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from kintoun.http.answers import Headers
@@ -68,6 +69,7 @@ def _tag(name: str, value: str | None, wrong: list[Detail]) -> int | None:
     return int(match[1])
 
 
+@lru_cache(maxsize=8192)
 def stamp(timestamp: int) -> Headers:
     """The headers that tell a timestamp."""
     return (("ETag", etag(timestamp)), ("Last-Modified", http_date(timestamp)))

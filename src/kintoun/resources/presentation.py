@@ -17,7 +17,7 @@ NOT_CACHED: Headers = (("Cache-Control", "no-cache, no-store"),)
 
 def visible_grants(context: Context, row: Stored) -> str:
     """The ACL's text as the caller sees it: only its own writers see it (protocol section 3.1)."""
-    return row.acl if holds(row.acl, WRITE_ONLY, context.principals) else NO_GRANTS
+    return row.grants if holds(row.grants, WRITE_ONLY, context.principals) else NO_GRANTS
 
 
 def object_answer(

@@ -31,7 +31,7 @@ from kintoun.resources.writing import (
 from kintoun.storage.rows import Stored
 
 
-async def put_object(context: Context, request: Request, kind: Kind) -> Answer:
+async def put_object(kind: Kind, context: Context, request: Request) -> Answer:
     """PUT: create an object, or replace what is there."""
     path = Path(kind, request.parameters)
     kept = await prepared(context, kind, keep(lambda: envelope_of(context, request, kind)))
@@ -77,6 +77,6 @@ async def replace(work: Work, path: Path, above: list[Row], own: Stored, envelop
     else:
         attributes = dict(envelope.data)
     validate(context, path.kind, above, attributes)
-    grants = own.acl if not envelope.permissions else acl_text(envelope.permissions)
+    grants = own.grants if not envelope.permissions else acl_text(envelope.permissions)
     row = await write(work, "update", path, own, attributes, owned(context, path, grants))
     return object_answer(context, row)

@@ -16,7 +16,7 @@ from kintoun.resources.presentation import caching, object_answer
 from kintoun.storage.rows import Stored, Wanted
 
 
-async def get_object(context: Context, request: Request, kind: Kind) -> Answer:
+async def get_object(kind: Kind, context: Context, request: Request) -> Answer:
     """GET and HEAD of an object."""
     check_accept(request)
     path = Path(kind, request.parameters)
@@ -28,11 +28,7 @@ async def get_object(context: Context, request: Request, kind: Kind) -> Answer:
         raise context.refusal()
     if above and (above[-1] is None or above[-1].deleted):
         raise unknown_parent(path.lineage[-2])
-    preconditions, fields, _ = collect(
-        lambda: parse_preconditions(request),
-        lambda: selected_fields(context, request),
-        lambda: service.cors.check(request),
-    )
+    preconditions, fields = _parse(context, request)
     if not kind.accepts(path.id):
         raise ill_formed_id()
     if row is None:
@@ -47,6 +43,19 @@ async def get_object(context: Context, request: Request, kind: Kind) -> Answer:
     return Answer(
         200, b'{"data":' + json.encode(chosen) + b"}", (*stamp(row.timestamp), *headers), exposed="object"
     )
+
+
+def _parse(context: Context, request: Request) -> tuple[Preconditions, Fields | None]:
+    """What a request demands and selects; raises all that is wrong with it at once."""
+    headers = request.headers
+    if not request.query and "if-match" not in headers and "origin" not in headers:
+        return parse_preconditions(request), None
+    preconditions, fields, _ = collect(
+        lambda: parse_preconditions(request),
+        lambda: selected_fields(context, request),
+        lambda: context.service.cors.check(request),
+    )
+    return preconditions, fields
 
 
 def selected_fields(context: Context, request: Request) -> Fields | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from kintoun.settings import Storage
@@ -18,6 +18,8 @@ class Store:
         self.engine = engine
         self.settings = settings
         self._lanes = Lanes(engine, settings.group_commit)
+        self.read: Callable[[Wanted], Awaitable[Found]] = engine.read
+        """The answer to a question, from one snapshot. Raises `Unavailable`."""
 
     async def open(self) -> None:
         """Connect. Raises `Unavailable` when the database cannot be reached."""
@@ -31,10 +33,6 @@ class Store:
     async def migrate(self) -> int:
         """Bring the schema to the present version; returns the version it had before."""
         return await self.engine.migrate()
-
-    async def read(self, wanted: Wanted) -> Found:
-        """The answer to a question, from one snapshot. Raises `Unavailable`."""
-        return await self.engine.read(wanted)
 
     async def fetch(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
         """The rows of a reading statement of the engine's dialect, its parameters numbered `$1`, `$2`, … on

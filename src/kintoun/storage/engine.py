@@ -15,14 +15,13 @@ from kintoun.storage.rows import Clock, Found, Stored, Wanted
 class Writes:
     """What one transaction has to write, in whole rows, each key once.
 
-    `objects` are `(list, id, timestamp, deleted, body, acl digest)`, `acls` digest to text, `members` are
+    `objects` are `(list, id, timestamp, deleted, body, grants, digest of the grants)`, `members` are
     the members of a group by the number of its list and its id.
     """
 
     clocks: list[Clock] = field(default_factory=list)
-    objects: list[tuple[int, str, int, int, str, bytes]] = field(default_factory=list)
+    objects: list[tuple[int, str, int, int, str, str, bytes]] = field(default_factory=list)
     erased: list[tuple[int, str]] = field(default_factory=list)
-    acls: dict[bytes, str] = field(default_factory=dict)
     members: dict[tuple[int, str], tuple[str, ...]] = field(default_factory=dict)
     unlinked: list[int] = field(default_factory=list)
 

@@ -29,6 +29,7 @@ _SESSION = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
+    "enable_material": "off",
     "max_parallel_workers_per_gather": "0",
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",
@@ -52,13 +53,12 @@ _LOST = (
 _CONFLICT = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
 _POINTS = (
-    "SELECT 2 * (p.n - 1) + o.deleted AS tag, o.id AS id, o.ts AS ts, o.body AS body, a.body AS acl"
+    "SELECT 2 * (p.n - 1) + o.deleted AS tag, o.id AS id, o.ts AS ts, o.body AS body, o.grants AS grants"
     " FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS p (path, id, n)"
     ' JOIN clock k ON k.path = p.path COLLATE "C"'
     ' JOIN object o ON o.list = k.list AND o.id = p.id COLLATE "C"'
-    " LEFT JOIN acl a ON a.id = o.acl UNION ALL"
-    f" SELECT {GROUP}, m.principal, 0, '/buckets/' || k.bucket || '/groups/' || m.id, '' FROM member m"
-    " JOIN clock k ON k.list = m.list WHERE m.principal = ANY($3::text[])"
+    f" UNION ALL SELECT {GROUP}, m.principal, 0, '/buckets/' || k.bucket || '/groups/' || m.id, ''"
+    " FROM member m JOIN clock k ON k.list = m.list WHERE m.principal = ANY($3::text[])"
 )
 _LOCK = f"SELECT {CLOCK_COLUMNS} FROM clock WHERE path = ANY($1::text[]) ORDER BY path FOR UPDATE"
 _LOCK_BUCKETS = (
@@ -73,15 +73,12 @@ _WRITE_CLOCKS = (
     " bytes = excluded.bytes, watermark = excluded.watermark"
 )
 _WRITE_OBJECTS = (
-    f"WITH clocks AS ({_WRITE_CLOCKS}),"
-    " added AS (INSERT INTO acl (id, body) SELECT * FROM unnest($10::bytea[], $11::text[])"
-    "  ON CONFLICT DO NOTHING RETURNING id),"
-    " entries AS (INSERT INTO acl_entry (principal, permission, acl)"
-    "  SELECT e.principal, e.permission, e.acl FROM unnest($12::text[], $13::text[], $14::bytea[])"
-    "  AS e (principal, permission, acl) JOIN added ON added.id = e.acl ON CONFLICT DO NOTHING)"
-    " INSERT INTO object (list, id, ts, deleted, body, acl) SELECT * FROM unnest($15::bigint[], $16::text[],"
-    " $17::bigint[], $18::smallint[], $19::text[], $20::bytea[]) ON CONFLICT (list, id) DO UPDATE SET"
-    " ts = excluded.ts, deleted = excluded.deleted, body = excluded.body, acl = excluded.acl"
+    f"WITH clocks AS ({_WRITE_CLOCKS}), entries AS (INSERT INTO acl_entry (principal, permission, acl)"
+    " SELECT * FROM unnest($10::text[], $11::text[], $12::bytea[]) ON CONFLICT DO NOTHING)"
+    " INSERT INTO object (list, id, ts, deleted, body, grants, acl) SELECT * FROM unnest($13::bigint[],"
+    " $14::text[], $15::bigint[], $16::smallint[], $17::text[], $18::text[], $19::bytea[])"
+    " ON CONFLICT (list, id) DO UPDATE SET ts = excluded.ts, deleted = excluded.deleted,"
+    " body = excluded.body, grants = excluded.grants, acl = excluded.acl"
 )
 
 
@@ -309,11 +306,8 @@ class PostgreSQLTransaction:
             await self.fetch("DELETE FROM object WHERE list = $1 AND id = $2", (number, object_id))
         clocks = _columns(map(schema.clock_row, writes.clocks), 9)
         if writes.objects:
-            entries = [row for name, text in writes.acls.items() for row in schema.acl_rows(name, text)]
-            acls = [list(writes.acls), list(writes.acls.values())]
-            await self.fetch(
-                _WRITE_OBJECTS, (*clocks, *acls, *_columns(entries, 3), *_columns(writes.objects, 6))
-            )
+            entries = _columns(schema.entries_of(writes), 3)
+            await self.fetch(_WRITE_OBJECTS, (*clocks, *entries, *_columns(writes.objects, 7)))
         elif writes.clocks:
             await self.fetch(_WRITE_CLOCKS, clocks)
         for (number, group), members in writes.members.items():

@@ -11,13 +11,13 @@ from kintoun.model.query import Filter, Sort
 
 
 class Stored(NamedTuple):
-    """The row of an object. `body` is its finished JSON, `acl` the text of its grants."""
+    """The row of an object. `body` is its finished JSON, `grants` the text of its ACL."""
 
     id: str
     timestamp: int
     deleted: bool
     body: str
-    acl: str
+    grants: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Row(NamedTuple):
     id: str
     timestamp: int
     body: str
-    acl: str
+    grants: str
 
 
 @dataclass(slots=True)

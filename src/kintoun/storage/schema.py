@@ -14,6 +14,7 @@ from kintoun.model import timestamps
 from kintoun.model.kinds import BUCKET
 from kintoun.model.paths import ROOT_LISTS
 from kintoun.model.permissions import parse_acl
+from kintoun.storage.engine import Writes
 from kintoun.storage.rows import Clock
 
 TYPES: dict[str, Mapping[str, str]] = {
@@ -37,21 +38,22 @@ STEPS: tuple[tuple[str, ...], ...] = (
             watermark {int} NOT NULL
         )""",
         "CREATE INDEX clock_bucket ON clock (bucket)",
-        # An object and its tombstone are states of one row. `body` is the JSON that readers are sent.
+        # An object and its tombstone are states of one row. `body` is the JSON that readers are sent,
+        # `grants` the text of the ACL, `acl` its digest.
         """CREATE TABLE object (
             list {int} NOT NULL,
             id {text} NOT NULL,
             ts {int} NOT NULL,
             deleted {flag} NOT NULL,
             body {text} NOT NULL,
+            grants {text} NOT NULL,
             acl {bytes} NOT NULL
         )""",
         "CREATE UNIQUE INDEX object_id ON object (list, id)",
         "CREATE UNIQUE INDEX object_ts ON object (list, ts)",
         "CREATE INDEX object_acl ON object (acl, list)",
-        # ACLs are values: named by the digest of their text, never changed, shared by the objects that have
-        # the same one. `acl_entry` finds them by principal.
-        "CREATE TABLE acl (id {bytes} NOT NULL PRIMARY KEY, body {text} NOT NULL)",
+        # What ACLs say, by principal. The entries of an ACL stand once for all objects that have the same,
+        # under the digest of its text; they are never changed.
         """CREATE TABLE acl_entry (
             principal {text} NOT NULL,
             permission {text} NOT NULL,
@@ -102,7 +104,12 @@ def clock_row(clock: Clock) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def acl_rows(name: bytes, text: str) -> list[tuple[str, str, bytes]]:
-    """The entries of an ACL as rows of their table."""
-    grants = parse_acl(text)
-    return [(principal, permission, name) for permission in grants for principal in grants[permission]]
+def entries_of(writes: Writes) -> list[tuple[str, str, bytes]]:
+    """The entries of the ACLs of written objects, as rows of their table."""
+    acls = {row[6]: row[5] for row in writes.objects}
+    return [
+        (principal, permission, name)
+        for name, text in acls.items()
+        for permission, principals in parse_acl(text).items()
+        for principal in principals
+    ]

@@ -39,10 +39,11 @@ _UPSERT_CLOCK = (
     " bytes = excluded.bytes, watermark = excluded.watermark"
 )
 _UPSERT_OBJECT = (
-    "INSERT INTO object (list, id, ts, deleted, body, acl) VALUES (?, ?, ?, ?, ?, ?)"
+    "INSERT INTO object (list, id, ts, deleted, body, grants, acl) VALUES (?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (list, id) DO UPDATE SET ts = excluded.ts, deleted = excluded.deleted,"
-    " body = excluded.body, acl = excluded.acl"
+    " body = excluded.body, grants = excluded.grants, acl = excluded.acl"
 )
+_INSERT_ENTRY = "INSERT INTO acl_entry (principal, permission, acl) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 
 
 def _connect(file: str, settings: Storage) -> sqlite3.Connection:
@@ -295,10 +296,8 @@ class SQLiteTransaction:
     async def write(self, writes: Writes) -> None:
         if writes.erased:
             self._run_many("DELETE FROM object WHERE list = ? AND id = ?", writes.erased)
-        if writes.acls:
-            for name, text in writes.acls.items():
-                self._add_acl(name, text)
         if writes.objects:
+            self._run_many(_INSERT_ENTRY, schema.entries_of(writes))
             self._run_many(_UPSERT_OBJECT, writes.objects)
         for (number, group), members in writes.members.items():
             self._run("DELETE FROM member WHERE list = ? AND id = ?", (number, group))
@@ -309,14 +308,6 @@ class SQLiteTransaction:
             self._run_many("INSERT INTO unlinked (list) VALUES (?) ON CONFLICT DO NOTHING", lists)
         if writes.clocks:
             self._run_many(_UPSERT_CLOCK, map(schema.clock_row, writes.clocks))
-
-    def _add_acl(self, name: bytes, text: str) -> None:
-        sql = "INSERT INTO acl (id, body) VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING 1"
-        if self._run(sql, (name, text)):
-            self._run_many(
-                "INSERT INTO acl_entry (principal, permission, acl) VALUES (?, ?, ?)",
-                schema.acl_rows(name, text),
-            )
 
     async def taken(self, number: int, timestamp: int) -> bool:
         return bool(self._run("SELECT 1 FROM object WHERE list = ? AND ts = ?", (number, timestamp)))

@@ -1,7 +1,7 @@
 """The questions of `Wanted` as one SQL statement, for every engine.
 
 Every part of a question is a branch of one UNION ALL, so that the answer comes from one snapshot in one
-round trip. All branches give the columns `tag, id, ts, body, acl`; the tag tells what a row is.
+round trip. All branches give the columns `tag, id, ts, body, grants`; the tag tells what a row is.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from kintoun.model.permissions import NO_GRANTS
 from kintoun.storage.dialect import Dialect, Parameters
 from kintoun.storage.rows import Clock, Found, Page, Stored, Wanted
 from kintoun.storage.select import after, order_by, where
@@ -24,17 +23,17 @@ ROW = 1_000_000
 CLOCK_COLUMNS = "path, list, ts, version, live, dead, bytes, watermark"
 
 _POINT = (
-    "SELECT {tag} + o.deleted AS tag, o.id AS id, o.ts AS ts, o.body AS body, a.body AS acl FROM clock k"
-    " JOIN object o ON o.list = k.list AND o.id = {id} LEFT JOIN acl a ON a.id = o.acl WHERE k.path = {path}"
+    "SELECT {tag} + o.deleted AS tag, o.id AS id, o.ts AS ts, o.body AS body, o.grants AS grants FROM clock k"
+    " JOIN object o ON o.list = k.list AND o.id = {id} WHERE k.path = {path}"
 )
 _GROUPS = (
     f"SELECT {GROUP} AS tag, m.principal AS id, 0 AS ts,"
-    " '/buckets/' || k.bucket || '/groups/' || m.id AS body, '' AS acl"
+    " '/buckets/' || k.bucket || '/groups/' || m.id AS body, '' AS grants"
     " FROM member m JOIN clock k ON k.list = m.list WHERE m.principal IN ({principals})"
 )
 _CLOCK = (
     f"SELECT {CLOCK} AS tag, '' AS id, k.ts AS ts, coalesce(k.list, 0) || ' ' || k.version || ' ' || k.live"
-    " || ' ' || k.dead || ' ' || k.bytes || ' ' || k.watermark AS body, '' AS acl FROM clock k"
+    " || ' ' || k.dead || ' ' || k.bytes || ' ' || k.watermark AS body, '' AS grants FROM clock k"
     " WHERE k.path = {path}"
 )
 
@@ -58,10 +57,9 @@ def _context(dialect: Dialect, points: int, principals: int, clock: bool) -> tup
 def question(wanted: Wanted, dialect: Dialect) -> tuple[str, list[Any]]:
     """The statement and its parameters for a question."""
     values: list[Any] = []
-    for path in wanted.points:
-        values.append(str(path.list))
-        values.append(path.ids[-1])
-    values.extend(wanted.principals)
+    for kind, ids in wanted.points:
+        values += (kind.list_form % ids[:-1], ids[-1])
+    values += wanted.principals
     if wanted.clock:
         values.append(str(wanted.clock))
     sql, _ = _context(dialect, len(wanted.points), len(wanted.principals), wanted.clock is not None)
@@ -104,7 +102,8 @@ def _held(holders: Iterable[str], permissions: Sequence[str] | None, params: Par
 def _page(wanted: Wanted, page: Page, dialect: Dialect, params: Parameters) -> str:
     condition = _conditions(wanted, page, dialect, params)
     return (
-        f"SELECT * FROM (SELECT {ROW} + o.deleted AS tag, o.id AS id, o.ts AS ts, o.body AS body, '' AS acl"
+        f"SELECT * FROM (SELECT {ROW} + o.deleted AS tag, o.id AS id, o.ts AS ts, o.body AS body,"
+        " '' AS grants"
         f" FROM object o WHERE {condition} ORDER BY {order_by(page.sort, dialect, params)}"
         f" LIMIT {params.add(page.limit)}) AS page"
     )
@@ -112,7 +111,7 @@ def _page(wanted: Wanted, page: Page, dialect: Dialect, params: Parameters) -> s
 
 def _total(wanted: Wanted, page: Page, dialect: Dialect, params: Parameters) -> str:
     condition = _conditions(wanted, page, dialect, params)
-    columns = f"{TOTAL} AS tag, '' AS id, count(*) AS ts, '' AS body, '' AS acl"
+    columns = f"{TOTAL} AS tag, '' AS id, count(*) AS ts, '' AS body, '' AS grants"
     return f"SELECT {columns} FROM object o WHERE {condition}"
 
 
@@ -139,7 +138,7 @@ def answer(wanted: Wanted, rows: Sequence[Any]) -> Found:
 
 def stored(row: Any) -> Stored:
     """The object that a row of a statement spells."""
-    return Stored(row[1], row[2], bool(row[0] & 1), row[3], row[4] or NO_GRANTS)
+    return Stored(row[1], row[2], bool(row[0] & 1), row[3], row[4])
 
 
 def _clock(wanted: Wanted, row: Any) -> Clock:

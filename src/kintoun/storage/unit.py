@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -39,9 +40,10 @@ class TimestampTaken(Exception):
     """A client chose a timestamp that another object of the list bears."""
 
 
-def digest(acl: str) -> bytes:
-    """The name of an ACL."""
-    return blake2b(acl.encode(), digest_size=16).digest()
+@lru_cache(maxsize=4096)
+def digest(grants: str) -> bytes:
+    """The digest under which the entries of an ACL stand."""
+    return blake2b(grants.encode(), digest_size=16).digest()
 
 
 def _size(body: str) -> int:
@@ -156,7 +158,7 @@ class Unit:
     # Writing
 
     async def put(
-        self, path: Path, attributes: dict[str, Any], acl: str, chosen: int | None = None
+        self, path: Path, attributes: dict[str, Any], grants: str, chosen: int | None = None
     ) -> Stored:
         """Write a live object and return its row. The list's parent must exist.
 
@@ -167,7 +169,7 @@ class Unit:
         timestamp = timestamps.following(clock.timestamp, timestamps.now()) if chosen is None else chosen
         attributes["id"] = path.id
         attributes["last_modified"] = timestamp
-        row = Stored(path.id, timestamp, False, _encode(attributes).decode(), acl)
+        row = Stored(path.id, timestamp, False, _encode(attributes).decode(), grants)
         self._set(clock, path, row, previous)
         if path.kind is GROUP:
             assert clock.list is not None
@@ -342,6 +344,6 @@ class Unit:
         if row is None:
             writes.erased.append((clock.list, path.id))
             return
-        name = digest(row.acl)
-        writes.acls[name] = row.acl
-        writes.objects.append((clock.list, row.id, row.timestamp, int(row.deleted), row.body, name))
+        writes.objects.append(
+            (clock.list, row.id, row.timestamp, int(row.deleted), row.body, row.grants, digest(row.grants))
+        )
