@@ -101,7 +101,7 @@ class Desk:
 
     def __init__(self, job: Job) -> None:
         console = Console()
-        self.console = console if console.is_terminal else Console(width=TABLE_WIDTH)
+        self.console = console if console.is_terminal else Console(width=2 * TABLE_WIDTH)
         self.job = job
         self.facts = {**report.machine(), "command": "python -m bench " + shlex.join(sys.argv[1:])}
 
@@ -232,6 +232,7 @@ def profile(job: Job, engine: str, top: int) -> None:
             table = Table(
                 "self", "function", "with callees", "function",
                 title=f"{workload.key} {engine}: {load.per_second:,.0f} req/s, {load.errors} errors",
+                width=2 * TABLE_WIDTH if not desk.console.is_terminal else None,
             )  # fmt: skip
             for left, right in zip(
                 profiler.shares(on_top, top, total), profiler.shares(anywhere, top, total), strict=False

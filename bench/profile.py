@@ -17,6 +17,8 @@ from bench.load import LoadResult, run_load
 from bench.workloads import Workload
 
 SAMPLES_PER_SECOND = 500
+IDLE = ("_worker (concurrent/futures/thread.py", "_spawn_")
+"""A stack that ends in one of these waits for work: in a pool, or in the event loop of the server."""
 
 
 class ProfilerError(Exception):
@@ -24,12 +26,17 @@ class ProfilerError(Exception):
 
 
 def hottest(folded: str) -> tuple[Counter[str], Counter[str]]:
-    """Samples by function, on top and anywhere in the stack, from folded stacks (``a;b;c 12`` a line)."""
+    """Samples by function, on top and anywhere in the stack, from folded stacks (``a;b;c 12`` a line).
+
+    Stacks without Python frames and those of idle threads are left out.
+    """
     top: Counter[str] = Counter()
     anywhere: Counter[str] = Counter()
     for line in folded.splitlines():
         stack, _, count = line.rpartition(" ")
         frames = stack.split(";")
+        if not frames[-1] or any(mark in frames[-1] for mark in IDLE):
+            continue
         top[frames[-1]] += int(count)
         for frame in set(frames):
             anywhere[frame] += int(count)

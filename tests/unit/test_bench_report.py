@@ -76,7 +76,10 @@ def test_json_holds_table_and_samples(made: list[report.Row]) -> None:
 
 
 def test_hottest_functions_of_folded_stacks() -> None:
-    top, anywhere = hottest("main;serve;encode 3\nmain;serve 1\nmain;serve;encode;encode 2")
+    top, anywhere = hottest(
+        "main;serve;encode 3\nmain;serve 1\nmain;serve;encode;encode 2\n 7\n"
+        "main;_worker (concurrent/futures/thread.py:69) 9"
+    )
     assert top == {"encode": 5, "serve": 1}
     assert anywhere == {"main": 6, "serve": 6, "encode": 5}
     assert shares(top, 1, 6) == [("83.3%", "encode")]
