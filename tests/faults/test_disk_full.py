@@ -98,7 +98,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
 
 async def test_a_full_disk_loses_nothing(disk: Disk) -> None:
     with serving("sqlite", None, data=disk.directory) as server:
-        run = Run(server.url, Load(records=10, baits=0))
+        run = Run(server.url, Load(records=10, beside=0))
         client = Client(run, "writer")
         await run.prepare()
         async with failing(run.history, "disk full"):

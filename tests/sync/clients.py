@@ -7,6 +7,7 @@ other write has and the ``home`` of its list, so that each state leads to the re
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
 import time
@@ -15,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.sync.history import History, Operation
-from tests.sync.steps import list_items
 from tests.sync.wire import Connection, ConnectionLost, NotConnected, Reply
 
 HOME = "/buckets/sync/collections/main/records"
@@ -24,6 +24,11 @@ BAITS = {
     "/buckets/sync/collections/main-bait/records": "alice",
 }
 """Lists beside the one under test, with the same record ids and names that begin alike."""
+
+PARENTS = {"/buckets/sync-parents/collections": "alice", "/buckets/sync-parents/groups": "alice"}
+"""Lists of objects that have lists, permissions and principals of their own hanging on them."""
+
+HOMES = {HOME: "alice", **BAITS, **PARENTS}
 
 RECONNECT = 0.03
 """Seconds between two attempts to reach a server that is down."""
@@ -36,12 +41,13 @@ class Load:
     writers: int = 4
     racers: int = 3
     batchers: int = 1
+    crossers: int = 1
     sweepers: int = 1
     pollers: int = 2
     paging_pollers: int = 1
     pagers: int = 1
     readers: int = 1
-    baits: int = 1
+    beside: int = 1
     records: int = 40
     pause: float = 0.004
 
@@ -68,6 +74,7 @@ class Client:
         """Send a request and record it; None when the connection was lost. Waits while the server is down."""
         history = self.run.history
         while True:
+            self.run.progress.set()
             operation = history.invoke(
                 self.name, method, path, user=self.user, headers=headers, sent=sent, labels=labels
             )
@@ -123,6 +130,7 @@ class Run:
     stopping: bool = False
 
     def __post_init__(self) -> None:
+        self.progress = asyncio.Event()
         self._tokens = itertools.count()
         self._listings = itertools.count()
 
@@ -136,12 +144,21 @@ class Run:
         """Whether a client that cannot reach the server should give up: nobody is about to bring it back."""
         return not self.history.fault_between(operation.invoked, operation.invoked)
 
+    async def operations(self, count: int) -> None:
+        """Wait until that many more requests were made, or for half a minute."""
+        enough = len(self.history.operations) + count
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(30):
+                while len(self.history.operations) < enough:
+                    self.progress.clear()
+                    await self.progress.wait()
+
     async def prepare(self) -> None:
         """Make the buckets and collections, and fill in a few records."""
-        for home, user in {HOME: "alice", **BAITS}.items():
-            client = Client(self, f"setup-{user}", user, home)
-            bucket = "/".join(home.split("/")[:3])
-            for path in (bucket, home.removesuffix("/records")):
+        for home, user in HOMES.items():
+            client = Client(self, f"setup of {home}", user, home)
+            segments = home.split("/")
+            for path in ("/".join(segments[:end]) for end in range(3, len(segments), 2)):
                 reply = await client.call("PUT", path, {"data": {}})
                 if reply is None or reply.status not in (200, 201):
                     raise RuntimeError(f"cannot make {path}: {reply}")
@@ -185,16 +202,16 @@ class Run:
             for sort, act in acts.items()
             for number in range(getattr(self.load, sort))
         ]
-        for home, user in BAITS.items() if self.load.baits else ():
+        for home, user in (*BAITS.items(), *PARENTS.items()) if self.load.beside else ():
             for sort, act in acts.items():
-                if sort in BAIT_ACTS:
-                    cast.append((act, f"bait-{sort}-{home.split('/')[2]}-{home.split('/')[4]}", user, home))
+                if sort in ACTS_BESIDE:
+                    cast.append((act, f"{sort} of {home}", user, home))
         return cast
 
     async def last_word(self) -> None:
         """Read every list whole, and whole with its tombstones, after everybody has come to rest."""
         for home, user in self.history.owners.items():
-            client = Client(self, f"judge-{user}", user, home)
+            client = Client(self, f"judge of {home}", user, home)
             await client.call("GET", home)
             await client.call("GET", f"{home}?_since=1")
             await client.close()
@@ -259,18 +276,28 @@ async def _contend(rival: Client, path: str, headers: dict[str, str]) -> None:
 
 async def batch(client: Client) -> None:
     """Batches of up to eight writes, some on the same record."""
+    await _batch_in(client, [HOME])
+
+
+async def cross(client: Client) -> None:
+    """Batches that write in several lists at once, in any order of them."""
+    await _batch_in(client, [home for home, user in HOMES.items() if user == client.user])
+
+
+async def _batch_in(client: Client, homes: list[str]) -> None:
     while not client.run.stopping:
-        requests = [_batched(client) for _ in range(client.random.randint(2, 8))]
+        requests = [_batched(client, client.random.choice(homes)) for _ in range(client.random.randint(2, 8))]
         await client.call("POST", "/batch", {"requests": requests})
         await client.think()
 
 
-def _batched(client: Client) -> dict[str, Any]:
+def _batched(client: Client, home: str) -> dict[str, Any]:
     method = client.random.choice(("PUT", "PUT", "PUT", "POST", "PATCH", "DELETE"))
-    if method == "POST":
-        return {"method": "POST", "path": client.home, "body": client.data()}
-    request = {"method": method, "path": client.path(client.any_id())}
-    return request if method == "DELETE" else {**request, "body": client.data(batched=True)}
+    body = client.data(batched=True, home=home)
+    if method == "POST" and home == HOME:
+        return {"method": "POST", "path": home, "body": body}
+    request = {"method": "PUT" if method == "POST" else method, "path": f"{home}/{client.any_id()}"}
+    return request if method == "DELETE" else {**request, "body": body}
 
 
 async def sweep(client: Client) -> None:
@@ -340,16 +367,17 @@ async def read(client: Client) -> None:
             await client.call("GET", client.home)
         elif dice < 0.9:
             await client.call("HEAD", client.home)
-        elif client.run.load.baits:
+        elif client.run.load.beside:
             await client.call("GET", client.random.choice((foreign, f"{foreign}/{client.any_id()}")))
         await client.think()
 
 
-WRITING: dict[str, Act] = {"writers": write, "racers": race, "batchers": batch, "sweepers": sweep}
+WRITING: dict[str, Act] = {
+    "writers": write,
+    "racers": race,
+    "batchers": batch,
+    "crossers": cross,
+    "sweepers": sweep,
+}
 READING: dict[str, Act] = {"pollers": poll, "paging_pollers": poll_pages, "pagers": page, "readers": read}
-BAIT_ACTS = frozenset({"writers", "pollers"})
-
-
-def shown_ids(reply: Reply) -> list[str]:
-    """The ids in a list's answer."""
-    return [item["id"] for item in list_items(reply.body)]
+ACTS_BESIDE = frozenset({"writers", "pollers"})

@@ -75,7 +75,6 @@ class ModelServer:
         self.url = ""
         self._random = random.Random(seed)
         self._lists: dict[str, Rows] = {}
-        self._made: dict[str, int] = {}
         self._skew = 0
         self._owners: dict[str, str] = {}
         self._saved: dict[str, tuple[int, dict[str, dict[str, Any]]]] = {}
@@ -186,19 +185,10 @@ class ModelServer:
 
     async def _one(self, method: str, target: str, user: str, headers: dict[str, str], sent: Any) -> Answer:
         path, object_id, query = split_path(target)
-        if not path.endswith("/records"):
-            known = target in self._made
-            self._made[target] = len(self._made)
-            self._owners.setdefault(target.split("/")[3], user)
-            return (
-                200 if known else 201,
-                {},
-                {"data": {"id": object_id, "last_modified": _now() + len(self._made)}},
-            )
         rows = self._rows(path, user)
         if method in ("GET", "HEAD"):
             return self._read(rows, path, object_id, query, headers, method, target)
-        if self.fault == "refuses-some" and self._random.random() < 0.05:
+        if self.fault == "refuses-some" and path.endswith("records") and self._random.random() < 0.05:
             raise Refused(409)
         if self.fault == "early-timestamp":
             return await self._write_early(rows, method, target, user, headers, sent)
@@ -214,8 +204,8 @@ class ModelServer:
         return answer
 
     def _rows(self, path: str, user: str) -> Rows:
-        bucket = path.split("/")[2]
-        if self._owners.setdefault(bucket, user) != user:
+        bucket = path.split("/")[2:3]
+        if bucket and self._owners.setdefault(bucket[0], user) != user:
             raise Refused(403)
         return self._lists.setdefault(path, Rows(user, _now(), _now()))
 

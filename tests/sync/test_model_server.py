@@ -11,8 +11,9 @@ from tests.sync.clients import Load, Run
 from tests.sync.history import History
 from tests.sync.model_server import FAULTS, ModelServer
 
-LOAD = Load(records=20, pause=0.002)
-SECONDS = 0.45
+LOAD = Load(records=12, pause=0.001)
+OPERATIONS = 250
+"""Between the events of a run. Counted rather than timed, so that a busy machine tests no less."""
 
 
 async def run(fault: str | None) -> History:
@@ -20,14 +21,14 @@ async def run(fault: str | None) -> History:
         campaign = Run(server.url, LOAD, seed=1)
 
         async def restart_in_the_middle() -> None:
-            await asyncio.sleep(SECONDS / 3)
+            await campaign.operations(OPERATIONS)
             server.save()
-            await asyncio.sleep(SECONDS / 3)
+            await campaign.operations(OPERATIONS)
             down = campaign.history.begin_fault("restart")
             server.restart()
             await asyncio.sleep(0.1)
             campaign.history.end_fault(down)
-            await asyncio.sleep(SECONDS / 3)
+            await campaign.operations(OPERATIONS)
 
         return await campaign.go(restart_in_the_middle)
 
