@@ -1,7 +1,7 @@
 """Which timestamp or generated id of one server stands for which of the other.
 
-Two servers never give the same `last_modified` or the same random id. What must agree is their pattern: within
-one list the timestamps of both servers have to pair up one to one, in the same order.
+Two servers never give the same `last_modified` or the same random id. What must agree is their pattern:
+within one list the timestamps of both servers have to pair up one to one, in the same order.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Seeded random sequences over a small world: few objects, few users, every method, many headers and queries.
 
-Left out on purpose is what Kinto gets wrong in ways that change its state (protocol section 17): the scripted
-scenarios and their named differences cover it. So no bucket name is used again after its deletion (stale group
-principals), nothing is deleted with children or made a member inside a batch (late cascades), and no batch carries
-`If-None-Match` (304 ends it).
+Left out on purpose is what Kinto gets wrong in ways that change its state (protocol section 17): the
+scripted scenarios and their named differences cover it. So no bucket name is used again after its deletion
+(stale group principals), nothing is deleted with children or made a member inside a batch (late cascades),
+and no batch carries `If-None-Match` (304 ends it).
 """
 
 from __future__ import annotations

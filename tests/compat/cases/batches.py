@@ -170,7 +170,6 @@ SCENARIOS = [
         record("r1", a=1),
         get(R1, name="r1"),
         batch({"path": R1, "headers": {"If-None-Match": '"{{r1.etag}}"'}}, WRITE),
-        get(R1),
         traps=(51,),
     ),
     scenario(

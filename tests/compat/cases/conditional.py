@@ -3,6 +3,7 @@
 from tests.compat.cases.world import BASE, BOB, R1, B, C, R, record
 from tests.compat.scenario import Step, delete, get, head, patch, post, put, scenario
 
+BEYOND = '"99999999999999999999"'
 PATCHED = {"data": {"p": 1}}
 FORMS = [
     '"1"',
@@ -17,7 +18,6 @@ FORMS = [
     '"1", "2"',
     '"1.5"',
     "'1'",
-    '"99999999999999999999"',
     '" 1"',
     '"1',
 ]
@@ -178,5 +178,18 @@ SCENARIOS = [
         patch(C, {"data": {"x": 1}}, h={"If-Match": '"{{c.etag}}"'}),
         delete(C, h={"If-Match": '"{{c.etag}}"'}),
         get("/buckets", h={"If-Match": '"5"'}),
+    ),
+    scenario(
+        "digits beyond any timestamp",
+        BASE,
+        record("r1", a=1),
+        *[
+            make(path, h={name: BEYOND})
+            for path in (R1, R)
+            for name in ("If-Match", "If-None-Match")
+            for make in (get, delete)
+        ],
+        put(R1, h={"If-Match": BEYOND}),
+        get(R1, h={"If-None-Match": BEYOND}),
     ),
 ]

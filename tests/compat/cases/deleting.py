@@ -121,7 +121,6 @@ SCENARIOS = [
         FIVE,
         delete(f"{R}?_limit=2&_sort=n", name="first"),
         delete("{{first.next}}"),
-        get(R),
     ),
     scenario(
         "collection deleted and recreated",

@@ -6,7 +6,8 @@ from tests.compat.scenario import Step, delete, get, head, put, query, scenario
 VALUES = {
     "null": None, "empty": "", "abc": "abc", "upper": "ABC", "accent": "éa", "digits": "1",
     "star": "a*b", "zero": 0, "one": 1,
-    "onef": 1.0, "half": 1.5, "minus": -2, "big": 1e20, "true": True, "false": False, "list": [1, 2], "strings": ["a", "b"],
+    "onef": 1.0, "half": 1.5, "minus": -2, "big": 1e20, "true": True, "false": False, "list": [1, 2],
+    "strings": ["a", "b"],
     "nested": [[1], {"k": 1}],
     "mixed": [1, "1", None, True], "object": {"k": 1}, "deep": {"k": {"l": "x"}},
 }  # fmt: skip

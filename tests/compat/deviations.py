@@ -1,0 +1,287 @@
+"""How each named difference looks on the wire: what Kinto does, and that we do what we promise instead."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from tests.compat.compare import Exchange, Mismatch, batch_methods
+from tests.compat.correspondence import is_list
+from tests.compat.recognising import (
+    arguments,
+    data,
+    ids,
+    in_scenario,
+    items,
+    media_type,
+    message,
+    records,
+    sent,
+    value,
+)
+
+MASK = "**********"
+NAMES = {
+    "project_name": r"kintoun",
+    "project_version": r"\d+\.\d+\.\d+",
+    "project_docs": r"https://kintoun\.",
+    "url": r"https://kintoun\.",
+    "description": r"\w",
+}
+
+
+def own_name(exchange: Exchange, mismatch: Mismatch) -> bool:
+    key = mismatch.where.rsplit(".", 1)[-1]
+    if mismatch.where.endswith("header.alert"):
+        return all("_to is now deprecated" in str(side) for side in (mismatch.kinto, mismatch.ours))
+    if exchange.path == "/contribute.json":
+        return isinstance(mismatch.ours, type(mismatch.kinto)) and exchange.ours.status == 200
+    of_capability = ".body.capabilities." in f".{mismatch.where}"
+    known = key in NAMES and ("." not in mismatch.where.split("body.", 1)[-1] or of_capability)
+    at_root = mismatch.path in ("", "/") and "body." in mismatch.where
+    return known and at_root and re.match(NAMES[key], str(mismatch.ours)) is not None
+
+
+def no_config_path(_: Exchange, mismatch: Mismatch) -> bool:
+    at_root = mismatch.path in ("", "/") and mismatch.where.endswith("body.config")
+    return at_root and isinstance(mismatch.kinto, dict) and mismatch.ours is None
+
+
+def version_view(exchange: Exchange, _: Mismatch) -> bool:
+    if exchange.path != "/__version__" or exchange.kinto.status != 500:
+        return False
+    return exchange.ours.status == 200 and {"source", "version", "commit", "build"} <= set(exchange.ours.json)
+
+
+def utf8_bodies(exchange: Exchange, mismatch: Mismatch) -> bool:
+    return mismatch.where == "encoding" and bool(exchange.ours.raw.decode("utf-8"))
+
+
+def wide_numbers(_: Exchange, mismatch: Mismatch) -> bool:
+    kinto, ours = mismatch.kinto, mismatch.ours
+    if not isinstance(ours, float) or type(kinto) not in (int, float):
+        return False
+    return abs(ours) >= 2**63 and abs(kinto - ours) <= abs(ours) * 1e-15
+
+
+def carries_nul(exchange: Exchange) -> bool:
+    return "\\u0000" in sent(exchange)
+
+
+def nested_too_deep(exchange: Exchange) -> bool:
+    return "[" * 400 in sent(exchange) and "deep" in message(exchange.ours)
+
+
+def media_type_case(exchange: Exchange, _: Mismatch) -> bool:
+    kind = media_type(exchange)
+    accepted = exchange.kinto.status == 415 and exchange.ours.status in (200, 201)
+    return accepted and kind != kind.lower() and kind.lower() == "application/json"
+
+
+def media_type_parameters(exchange: Exchange, _: Mismatch) -> bool:
+    kind, _, parameters = media_type(exchange).partition(";")
+    if not parameters or exchange.ours.status != 200:
+        return False
+    if kind == "application/merge-patch+json":
+        return data(exchange.kinto).get("o") == {"x": None} and data(exchange.ours).get("o") == {"y": 2}
+    return (
+        kind == "application/json-patch+json"
+        and exchange.kinto.status == 500
+        and data(exchange.ours).get("b") == 1
+    )
+
+
+def id_ends_with_newline(exchange: Exchange) -> bool:
+    named = exchange.path.endswith("%0A") or '\\n"' in sent(exchange)
+    return named and "Invalid object id" in message(exchange.ours)
+
+
+def timestamp_beyond_calendar(exchange: Exchange) -> bool:
+    found = re.search(r'"last_modified": (\d+)', sent(exchange))
+    return found is not None and int(found[1]) > 253_402_300_799_999
+
+
+def boolean_timestamp(exchange: Exchange, _: Mismatch) -> bool:
+    ignored = exchange.ours.status == 201 and type(data(exchange.ours).get("last_modified")) is int
+    return exchange.kinto.status == 503 and ignored and '"last_modified": true' in sent(exchange)
+
+
+def ill_formed_tombstone_date(exchange: Exchange) -> bool:
+    dates = [text for name, text in arguments(exchange) if name == "last_modified"]
+    return exchange.step.method == "DELETE" and bool(dates) and not dates[0].isdigit()
+
+
+def clock_goes_on(exchange: Exchange, mismatch: Mismatch) -> bool:
+    path, ours = exchange.path, exchange.ours.timestamp
+    if ours is None or not exchange.pairs.goes_on(path, ours) or not is_list(path):
+        return False
+    unchanged = exchange.ours.status == 304 and exchange.kinto.status == 200 and records(exchange.kinto) == []
+    return unchanged or value(mismatch, "header.etag")
+
+
+def page_of_snapshot(exchange: Exchange, mismatch: Mismatch) -> bool:
+    paged = any(name == "_token" for name, _ in arguments(exchange))
+    return paged and mismatch.where == "header.etag" and exchange.step.method == "GET"
+
+
+def readonly_list(exchange: Exchange, _: Mismatch) -> bool:
+    readonly = (exchange.step.on or exchange.scenario.profile) == "readonly"
+    never_written = exchange.kinto.status == 503 and records(exchange.ours) == []
+    return readonly and never_written and exchange.ours.status == 200 and exchange.ours.timestamp is not None
+
+
+LIKE_WORLD = {"percent": "a%b", "underscore": "a_b", "plain": "axb", "backslash": "a\\b"}
+
+
+def like_is_literal(exchange: Exchange, _: Mismatch) -> bool:
+    operands = [text for name, text in arguments(exchange) if name == "like_f"]
+    if not in_scenario("like and the wildcards of SQL")(exchange) or not operands:
+        return False
+    expected = sorted(name for name, text in LIKE_WORLD.items() if operands[0] in text)
+    return bool(set(operands[0]) & set("%_\\")) and ids(exchange.ours) == expected
+
+
+def like_folds_case(exchange: Exchange, _: Mismatch) -> bool:
+    asked = [text for name, text in arguments(exchange) if name == "like_f"]
+    folded = asked == ["É"] and ids(exchange.ours) == ["accent"]
+    return folded and ids(exchange.kinto) == []
+
+
+def exclude_nothing(exchange: Exchange, _: Mismatch) -> bool:
+    everything = len(ids(exchange.ours)) == 25 and "missing" in ids(exchange.ours)
+    return ("exclude_f", "") in arguments(exchange) and ids(exchange.kinto) == ["missing"] and everything
+
+
+def since_null(exchange: Exchange, _: Mismatch) -> bool:
+    answered = ids(exchange.kinto) == [] and ids(exchange.ours) == ["r1"]
+    return ("_since", "null") in arguments(exchange) and answered
+
+
+def foreign_token(exchange: Exchange) -> bool:
+    given = any(name == "_token" for name, _ in arguments(exchange))
+    return given and message(exchange.ours).endswith("_token has invalid content")
+
+
+def useless_cache_expires(exchange: Exchange, mismatch: Mismatch) -> bool:
+    useless = ("max-age=0, must-revalidate, no-cache, no-store", "max-age=-1")
+    ours = exchange.ours.header("cache-control") == "no-cache, no-store" and not exchange.ours.all("expires")
+    about = value(mismatch, "header.cache-control", "header.expires")
+    return about and ours and exchange.kinto.header("cache-control") in useless
+
+
+def merge_onto_anything(exchange: Exchange, _: Mismatch) -> bool:
+    merged = exchange.ours.status == 200 and data(exchange.ours).get("n") == {"k": 1}
+    return media_type(exchange) == "application/merge-patch+json" and exchange.kinto.status == 500 and merged
+
+
+def data_no_object(exchange: Exchange) -> bool:
+    return media_type(exchange) == "application/json-patch+json" and '"path": "/data"' in sent(exchange)
+
+
+def unknown_permission(exchange: Exchange) -> bool:
+    return '"/permissions/foo"' in sent(exchange)
+
+
+def light_merge_patch(exchange: Exchange, _: Mismatch) -> bool:
+    asked = exchange.ours_request.headers.get("Response-Behavior") == "light"
+    answered = exchange.ours.status == 200 and set(exchange.ours.json) == {"data"}
+    return asked and exchange.kinto.status == 500 and answered and "merge-patch" in media_type(exchange)
+
+
+def sorted_delete(exchange: Exchange, _: Mismatch) -> bool:
+    names = {name for name, _ in arguments(exchange)}
+    deleting = exchange.step.method == "DELETE" and {"_sort", "_token"} <= names
+    return deleting and records(exchange.kinto) == [] and len(records(exchange.ours)) == 2
+
+
+def unresolvable_reference(exchange: Exchange) -> bool:
+    return (
+        in_scenario("unresolvable references")(exchange)
+        and exchange.ours.json["details"][0]["name"] == "schema"
+    )
+
+
+def batch_array(exchange: Exchange) -> bool:
+    return exchange.path == "/batch" and sent(exchange).startswith("[")
+
+
+def batch_304(exchange: Exchange, _: Mismatch) -> bool:
+    untouched = [item for item in items(exchange.ours) if item["status"] == 304 and item["body"] == ""]
+    rest = [item for item in items(exchange.ours) if item["status"] == 200]
+    return exchange.path == "/batch" and exchange.kinto.status == 500 and bool(untouched) and bool(rest)
+
+
+def batch_path(exchange: Exchange, _: Mismatch) -> bool:
+    refused = [item["status"] for item in items(exchange.ours)]
+    asked = re.search(r'"path": "/[^"]*\\u', sent(exchange)) is not None
+    return asked and exchange.kinto.status == 500 and all(400 <= status < 500 for status in refused)
+
+
+def batch_conflict(exchange: Exchange, _: Mismatch) -> bool:
+    told = in_scenario("same timestamps in a batch")(exchange)
+    return (
+        told and exchange.step.method == "GET" and ids(exchange.kinto) == [] and ids(exchange.ours) == ["r1"]
+    )
+
+
+def batch_cascade(exchange: Exchange, mismatch: Mismatch) -> bool:
+    if in_scenario("collection replaced inside a batch")(exchange):
+        if exchange.path == "/batch":
+            shown = [
+                [item["id"] for item in items(side)[3]["body"]["data"]]
+                for side in (exchange.kinto, exchange.ours)
+            ]
+            return mismatch.where == "responses.3.body.data" and shown == [["r1", "old"], ["r1"]]
+        return ids(exchange.kinto) == [] and ids(exchange.ours) == ["r1"]
+    gone = "DELETE" in batch_methods(exchange.ours_request) and mismatch.where.startswith(
+        ("responses.1", "responses.2")
+    )
+    statuses = [item["status"] for item in items(exchange.ours)]
+    told = in_scenario("records of a collection deleted inside a batch")(exchange)
+    return told and gone and statuses == [200, 404, 404]
+
+
+def no_leak(exchange: Exchange, mismatch: Mismatch) -> bool:
+    if not exchange.kinto.status == exchange.ours.status == 412:
+        return False
+    shown = mismatch.where == "body.details" and "existing" in exchange.kinto.json["details"]
+    conditional = exchange.ours_request.headers.get("If-None-Match") == "*"
+    return shown and conditional and "details" not in exchange.ours.json
+
+
+def stale_group(exchange: Exchange, mismatch: Mismatch) -> bool:
+    if not in_scenario("groups of a deleted bucket")(exchange) or exchange.step.user != "bob":
+        return False
+    if mismatch.where == "body.user.principals":
+        return {*mismatch.kinto} - {*mismatch.ours} == {"/buckets/b/groups/g"}
+    return exchange.kinto.status == 200 and exchange.ours.status == 403
+
+
+def erasure_shows(exchange: Exchange, mismatch: Mismatch) -> bool:
+    if not in_scenario("erasing a user")(exchange) or exchange.step.method != "GET":
+        return False
+    if mismatch.where == "body.data.members":
+        return set(mismatch.ours) < set(mismatch.kinto)
+    return value(mismatch, "last_modified", "header.etag")
+
+
+def erasing_nothing(exchange: Exchange, _: Mismatch) -> bool:
+    erased = exchange.path.startswith("/__user_data__/") and exchange.step.method == "DELETE"
+    return erased and exchange.kinto.status == 503 and list(data(exchange.ours)) == ["principal"]
+
+
+def masked_password(_: Exchange, mismatch: Mismatch) -> bool:
+    return value(mismatch, ".password") and str(mismatch.kinto).startswith("$2b$") and mismatch.ours == MASK
+
+
+def long_password(exchange: Exchange) -> bool:
+    found = (
+        json.loads(sent(exchange))["data"].get("password", "")
+        if exchange.path.startswith("/accounts")
+        else ""
+    )
+    return len(found.encode()) > 72
+
+
+def accounts_clock(exchange: Exchange, mismatch: Mismatch) -> bool:
+    return exchange.path == "/accounts" and value(mismatch, "header.etag", "last_modified")
