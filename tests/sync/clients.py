@@ -107,7 +107,10 @@ class Client:
     def data(self, **fields: Any) -> dict[str, Any]:
         """A record's content with a token of its own."""
         content = {"token": self.run.token(self.name), "home": self.home, "part": self.random.randrange(5)}
-        return {"data": {**content, **fields}}
+        content |= fields
+        if content["home"].endswith("/groups"):
+            content["members"] = [f"basicauth:{self.random.randrange(9)}"]
+        return {"data": content}
 
     def any_id(self) -> str:
         return f"r{self.random.randrange(self.run.load.records)}"
