@@ -50,7 +50,8 @@ class Asked(NamedTuple):
     @property
     def in_sql(self) -> bool:
         """Whether the database can do it all: it does not know which permissions imply others."""
-        return all(item.field != "permissions" for item in (*self.filters, *self.sort))
+        fields = [*(item.field for item in self.filters), *(item.field for item in self.sort)]
+        return "permissions" not in fields
 
 
 async def get_permissions(context: Context, request: Request) -> Answer:
@@ -86,9 +87,11 @@ async def get_permissions(context: Context, request: Request) -> Answer:
 
 def _parse(context: Context, request: Request) -> Asked:
     params = split_query(request.query)
-    known = {"known_fields": KNOWN_FIELDS, "limits": context.service.query_limits}
     query = parse_query(
-        [(name, value) for name, value in params if name != "_token"], now_ms=timestamps.now(), **known
+        [(name, value) for name, value in params if name != "_token"],
+        known_fields=KNOWN_FIELDS,
+        now_ms=timestamps.now(),
+        limits=context.service.query_limits,
     )
     filters = tuple(filter_ for filter_ in query.filters if filter_.field != "last_modified")
     sort = _order(query.sort)
@@ -152,7 +155,7 @@ def _is_due(entry: Entry, asked: Asked) -> bool:
 
 
 async def _sifted(context: Context, asked: Asked, entries: Entries, given: Given) -> list[Entry]:
-    """What the database cannot select or sort: all entries that it can, sifted here, beside the event loop."""
+    """What the database cannot select or sort: all that it can, sifted here, beside the event loop."""
     filters = [filter_ for filter_ in asked.filters if filter_.field.split(".", 1)[0] != "permissions"]
     rows = await _fetch(context, *_selection(context, filters, given).everything())
 
@@ -167,12 +170,11 @@ async def _sifted(context: Context, asked: Asked, entries: Entries, given: Given
 
 async def _total(context: Context, asked: Asked, given: Given) -> int:
     """How many entries match."""
+    entries = Entries(context.principals, given)
     if not asked.in_sql:
-        return len(
-            await _sifted(context, asked._replace(after=None), Entries(context.principals, given), given)
-        )
+        return len(await _sifted(context, asked._replace(after=None), entries, given))
     [[total]] = await _fetch(context, *_selection(context, asked.filters, given).total())
-    root = Entries(context.principals, given).root()
+    root = entries.root()
     return int(total) + (root is not None and matches(asked.filters, root))
 
 

@@ -20,11 +20,13 @@ from kintoun.storage.select_sqlite import SQLiteFields
 
 COLUMNS = ("uri", "id", "resource_name", "bucket_id", "collection_id", "group_id", "record_id")
 
+_ENGINES = {Dialect.SQLITE: SQLiteFields, Dialect.POSTGRESQL: PostgreSQLFields}
+_ROW = "SELECT p.path, p.id, p.grants"
 _COMPARISONS = {Op.LT: "<", Op.MAX: "<=", Op.GT: ">", Op.MIN: ">="}
 
 
 class Selection:
-    """The rows of a caller's entries: the path of the list, the id and the text of the ACL. Good for one use."""
+    """The rows of a caller's entries: path of the list, id, text of the ACL. Good for one statement."""
 
     def __init__(
         self,
@@ -37,7 +39,7 @@ class Selection:
         """`kinds` are those listed at all, `everywhere` those of which all objects are."""
         # Numbered as PostgreSQL does, whatever the engine: that is what `fetch` takes.
         self._params = Parameters(Dialect.POSTGRESQL)
-        self._fields = (SQLiteFields if dialect is Dialect.SQLITE else _postgresql)(self._params)
+        self._fields = _ENGINES[dialect](self._params, frozenset())
         sources = []
         own = sorted({kind for kind in kinds if kind not in everywhere}, key=lambda kind: kind.name)
         if own:
@@ -55,19 +57,12 @@ class Selection:
     def page(self, sort: Sequence[Sort], after: Sequence[Any] | None, limit: int) -> tuple[str, list[Any]]:
         """The statement for `limit` rows in order, after the position that the sort fields' values name."""
         beyond = f" AND ({self._after(sort, after)})" if after is not None else ""
-        rows = f"SELECT p.* {self._from}{beyond} ORDER BY {_order('p', sort)} LIMIT {self._params.add(limit)}"
-        sql = (
-            f"SELECT r.path, r.id, a.body FROM ({rows}) AS r LEFT JOIN acl a ON a.id = r.acl"
-            f" ORDER BY {_order('r', sort)}"
-        )
+        sql = f"{_ROW} {self._from}{beyond} ORDER BY {_order(sort)} LIMIT {self._params.add(limit)}"
         return sql, self._params.values
 
     def everything(self) -> tuple[str, list[Any]]:
         """The statement for all rows, in no order."""
-        return (
-            f"SELECT p.path, p.id, (SELECT a.body FROM acl a WHERE a.id = p.acl) {self._from}",
-            self._params.values,
-        )
+        return f"{_ROW} {self._from}", self._params.values
 
     def total(self) -> tuple[str, list[Any]]:
         """The statement that counts the rows."""
@@ -116,16 +111,10 @@ class Selection:
         return clause
 
 
-def _postgresql(params: Parameters) -> PostgreSQLFields:
-    return PostgreSQLFields(params, frozenset())
-
-
-def _order(table: str, sort: Sequence[Sort]) -> str:
+def _order(sort: Sequence[Sort]) -> str:
     """What is missing stands after everything."""
-    return ", ".join(
-        f"{table}.{field} {'DESC NULLS FIRST' if descending else 'ASC NULLS LAST'}"
-        for field, descending in sort
-    )
+    directions = {True: "DESC NULLS FIRST", False: "ASC NULLS LAST"}
+    return ", ".join(f"p.{field} {directions[descending]}" for field, descending in sort)
 
 
 def _source(kinds: Sequence[Kind], condition: str) -> str:
@@ -133,9 +122,9 @@ def _source(kinds: Sequence[Kind], condition: str) -> str:
     name = " ".join(f"WHEN {_is(kind)} THEN '{kind.name}'" for kind in kinds)
     return (
         f"SELECT k.path || '/' || o.id AS uri, o.id AS id, CASE {name} END AS resource_name,"
-        f" {_bucket(kinds)} AS bucket_id, {_collection(kinds)} AS collection_id,"
+        f" {_bucket()} AS bucket_id, {_collection(kinds)} AS collection_id,"
         f" {_own_id(kinds, 'group')} AS group_id, {_own_id(kinds, 'record')} AS record_id,"
-        " k.path AS path, o.acl AS acl FROM object o JOIN clock k ON k.list = o.list"
+        " k.path AS path, o.grants AS grants FROM object o JOIN clock k ON k.list = o.list"
         f" WHERE o.deleted = 0 AND {condition} AND ({' OR '.join(map(_is, kinds))})"
     )
 
@@ -152,7 +141,7 @@ def _own_id(kinds: Sequence[Kind], name: str) -> str:
     return f"CASE{own} END" if own else "NULL"
 
 
-def _bucket(kinds: Sequence[Kind]) -> str:
+def _bucket() -> str:
     return f"CASE WHEN {_is(BUCKET)} THEN o.id ELSE k.bucket END"
 
 

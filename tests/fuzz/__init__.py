@@ -1,0 +1,1 @@
+"""Generated input: whatever arrives, the answer is one of the protocol."""
