@@ -38,7 +38,7 @@ def large(request: pytest.FixtureRequest) -> Iterator[Table]:
         made = PostgreSQLTable(request.getfixturevalue("postgres").create_database())
     letters = string.ascii_lowercase
     made.fill(
-        {"id": f"r{n}", "last_modified": n, "a": f"{3 * letters[n % 26]}{n * 7 % 3000}", "o": {"k": n}, "b": n}
+        {"id": f"r{n}", "last_modified": n, "b": n, "o": {"k": n}, "a": f"{3 * letters[n % 26]}{n * 7}"}
         for n in range(3000)
     )
     others = ({"id": f"r{n}", "last_modified": n, "a": str(n), "o": {"k": n}} for n in range(3000))

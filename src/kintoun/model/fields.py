@@ -55,7 +55,7 @@ def parse_fields(value: str, most: int) -> Fields | None:
 
     `most` is how many fields may be named. Raises InvalidParameters.
     """
-    if not value:
+    if not value.strip(","):
         return None
     names = value.split(",", most)
     if len(names) > most:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -13,9 +14,12 @@ from kintoun.model import json
 from kintoun.model.errors import INVALID_PARAMETERS, InvalidParameters, ProtocolError, invalid
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class QueryLimits:
-    """How much a client may ask for in one query. Beyond each there is a 400 that names the parameter."""
+    """How much a client may ask for in one query. Beyond each there is a 400 that names the parameter.
+
+    Limits are compared by identity: make them once.
+    """
 
     filters: int = 100
     """Filters in a query."""
@@ -38,6 +42,9 @@ _MAX_NUMBER = 2**63
 DEFAULT_LIMITS = QueryLimits()
 
 
+CACHED_LENGTH = 300
+"""Bytes up to which what was read from a query string is remembered."""
+
 _SEPARATOR = re.compile(rb"[&;]")
 
 
@@ -48,6 +55,10 @@ def split_query(raw: bytes) -> list[tuple[str, str]]:
     """
     if not raw:
         return []
+    return list(_split_short(raw) if len(raw) <= CACHED_LENGTH else _split(raw))
+
+
+def _split(raw: bytes) -> list[tuple[str, str]]:
     params = []
     try:
         for part in _SEPARATOR.split(raw):
@@ -64,6 +75,9 @@ def split_query(raw: bytes) -> list[tuple[str, str]]:
             f"Please make sure your requests are encoded in UTF-8: {shown}",
         ) from error
     return params
+
+
+_split_short = lru_cache(maxsize=1024)(_split)
 
 
 def _unquoted(raw: bytes) -> str:
@@ -139,6 +153,8 @@ def whole_number(name: str, raw: str | list[str]) -> int | None:
         return None
     if isinstance(value, str) and _INTEGER.fullmatch(value):
         value = int(value)
+    if isinstance(value, dict):
+        raise bad_value(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         shown = value if isinstance(value, str) else raw
         raise invalid("querystring", name, f'"{shown}" is not a number')

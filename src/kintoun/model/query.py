@@ -19,6 +19,7 @@ from kintoun.model.errors import Detail, InvalidParameters, invalid
 from kintoun.model.fields import Fields, parse_fields
 from kintoun.model.ordering import lookup
 from kintoun.model.parameters import (
+    CACHED_LENGTH,
     DEFAULT_LIMITS,
     QueryLimits,
     bad_value,
@@ -29,7 +30,7 @@ from kintoun.model.parameters import (
     string,
     whole_number,
 )
-from kintoun.model.tokens import MAX_TEXT, Token
+from kintoun.model.tokens import MAX_TEXT, Token, invalid_token
 
 __all__ = [
     "DEFAULT_LIMITS", "EVERYTHING", "NEWEST_FIRST", "Filter", "Op", "Query", "QueryLimits", "Sort",
@@ -188,7 +189,7 @@ def _read_one(typed: _Typed, name: str, raw: str | list[str], now_ms: int) -> No
     elif name == "_fields":
         typed.fields = ",".join(raw) if isinstance(raw, list) else raw
     elif name == "_token":
-        typed.token = string(name, raw, _TOKEN_LIMITS) or ""
+        typed.token = _token_text(name, raw) or ""
     else:
         typed.id = string(name, raw, DEFAULT_LIMITS)
 
@@ -219,6 +220,31 @@ def parse_query(
     """
     if not params:
         return EVERYTHING
+    remembered = (tuple(params), known_fields, limits)
+    query = _parsed.get(remembered)
+    if query is not None:
+        return query
+    query = _parse(params, known_fields, now_ms, limits, list_path, token_key)
+    # A time that was not in the future once never will be. A token depends on the list, too.
+    if query.token is None and sum(len(name) + len(value) for name, value in params) <= CACHED_LENGTH:
+        if len(_parsed) >= _MOST_PARSED:
+            _parsed.clear()
+        _parsed[remembered] = query
+    return query
+
+
+_MOST_PARSED = 1024
+_parsed: dict[tuple[Any, ...], Query] = {}
+
+
+def _parse(
+    params: Sequence[tuple[str, str]],
+    known_fields: frozenset[str] | None,
+    now_ms: int,
+    limits: QueryLimits,
+    list_path: str,
+    token_key: bytes,
+) -> Query:
     grouped = _grouped(params)
     typed = _read_typed(grouped, now_ms)
     filters = _filters(grouped, typed, known_fields, now_ms, limits)
@@ -239,6 +265,12 @@ def parse_query(
         token=token,
         deprecated_to="_to" in typed.bounds,
     )
+
+
+def _token_text(name: str, raw: str | list[str]) -> str | None:
+    if isinstance(raw, str) and (len(raw) > MAX_TEXT or "\0" in raw):
+        raise invalid_token()
+    return string(name, raw, _TOKEN_LIMITS)
 
 
 def _filters(
@@ -302,7 +334,7 @@ def _operand(name: str, op: Op, raw: str | list[str], limits: QueryLimits) -> An
         _check_items(name, raw, limits)
         value = [plain_text(name, text, limits) for text in raw]
     elif op in _LISTS:
-        texts = raw.split(",", limits.items) if raw else []
+        texts = [text for text in raw.split(",", limits.items) if text]
         _check_items(name, texts, limits)
         value = [decode_value(name, text, limits) for text in texts]
     else:

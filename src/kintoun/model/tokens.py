@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from kintoun.model import timestamps
+from kintoun.model import json, timestamps
 from kintoun.model.errors import InvalidParameters, invalid
 from kintoun.model.ordering import MISSING
 
@@ -72,16 +72,18 @@ class Token(NamedTuple):
             if not hmac.compare_digest(tag, _tag(content, query, key)):
                 raise invalid_token()
             etag, nonce, values = _decode(content)
+            if b"\\u0000" in content:
+                json.decode(content)  # refuses NUL characters
         except (ValueError, RecursionError, msgspec.MsgspecError) as error:
             raise invalid_token() from error
         token = cls(tuple(value[0] if value else MISSING for value in values), etag, nonce)
         # A server without a key cannot tell its own tokens from those that somebody made up.
-        if not token._is_sound(content, fields) or any(len(value) > 1 for value in values):
+        if not token._is_sound(fields) or any(len(value) > 1 for value in values):
             raise invalid_token()
         return token
 
-    def _is_sound(self, content: bytes, fields: Sequence[str]) -> bool:
-        if len(self.values) != len(fields) or not _is_timestamp(self.etag) or b"\\u0000" in content:
+    def _is_sound(self, fields: Sequence[str]) -> bool:
+        if len(self.values) != len(fields) or not _is_timestamp(self.etag):
             return False
         for field, value in zip(fields, self.values, strict=True):
             if field == "id" and not isinstance(value, str):

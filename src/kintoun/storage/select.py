@@ -22,7 +22,10 @@ __all__ = ["after", "index_expression", "order_by", "register_functions", "where
 COLUMNS = {"id": "o.id", "last_modified": "o.ts"}
 """The fields that are columns; they are never missing."""
 
+COLUMN_TYPES: dict[str, type] = {"o.id": str, "o.ts": int}
+
 _SIGNS = {Op.LT: "<", Op.MAX: "<=", Op.GT: ">", Op.MIN: ">="}
+_PLAIN_SIGNS = {Op.EQ: "=", Op.NOT: "<>", **_SIGNS}
 _INDEXABLE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 
 
@@ -93,6 +96,8 @@ def order_by(
     filters: Sequence[Filter] = (),
 ) -> str:
     """The terms of ORDER BY. `params` and `indexed` as in `where`; `filters` are the statement's."""
+    if len(sort) == 1 and not indexed and sort[0].field in COLUMNS:
+        return f"{COLUMNS[sort[0].field]} {'DESC' if sort[0].descending else 'ASC'}"
     fields = _fields(dialect, params, indexed)
     plus = ""
     if dialect is Dialect.SQLITE and any(_uses_index(filter_, indexed) for filter_ in filters):
@@ -170,6 +175,8 @@ def _condition(filter_: Filter, fields: Fields, params: Parameters) -> str:
     field, op, value = filter_
     column = COLUMNS.get(field)
     if column is not None:
+        if op in _PLAIN_SIGNS and type(value) is COLUMN_TYPES[column]:
+            return f"{column} {_PLAIN_SIGNS[op]} {params.add(value)}"
         return _column_condition(column, op, value, fields, params)
     if op is Op.EQ:
         return fields.equals(field, value)
@@ -197,19 +204,16 @@ def _column_condition(column: str, op: Op, value: Any, fields: Fields, params: P
         if not value:
             return "FALSE" if op is Op.IN else "TRUE"
         return f"{'' if op is Op.IN else 'NOT '}({fields.column_in(column, value)})"
+    # What is left are comparisons of an id with what is no string.
     if op is Op.EQ or op is Op.NOT:
-        own = Rank.STRING if column == "o.id" else Rank.NUMBER
-        if rank(value) is not own:
-            return "FALSE" if op is Op.EQ else "TRUE"
-        return f"{column} {'=' if op is Op.EQ else '<>'} {params.add(value)}"
+        return "FALSE" if op is Op.EQ else "TRUE"
     return _column_compares(column, _SIGNS[op], value, params)
 
 
 def _column_compares(column: str, sign: str, value: Any, params: Parameters) -> str:
-    own = Rank.STRING if column == "o.id" else Rank.NUMBER
-    place = rank(value)
-    if place is own:
+    if type(value) is COLUMN_TYPES[column]:
         return f"{column} {sign} {params.add(value)}"
+    own, place = Rank.STRING if column == "o.id" else Rank.NUMBER, rank(value)
     return "TRUE" if (own < place) is (sign[0] == "<") else "FALSE"
 
 

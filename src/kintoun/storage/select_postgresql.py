@@ -158,6 +158,7 @@ class PostgreSQLFields:
         return f"{rank_} {weak} {place:d}"
 
 
+@lru_cache(maxsize=512)
 def _literal(field: str, body: str) -> str:
     path = " -> ".join(f"'{part}'" for part in field.split("."))
     return f"({body}::jsonb -> {path})"

@@ -51,26 +51,31 @@ class SQLiteFields:
         self._sources: dict[str, str] = {}
 
     def equals(self, field: str, value: Any) -> str:
-        return self.is_one_of(field, (value,))
+        source = self._source(field)
+        exact = self._is_among(source, rank(value), (value,))
+        return f"{_indexable(source)} = {self._place(value)} AND {exact}" if field in self._indexed else exact
 
     def is_one_of(self, field: str, values: Sequence[Any]) -> str:
         source = self._source(field)
         choices = []
         for place in sorted({rank(value) for value in values}):
-            same = [value for value in values if rank(value) is place]
-            if place in _WITH_VALUE:
-                marks = ", ".join(self._add(value) for value in same)
-                choices.append(f"({_scalar(source)} IN ({marks}) AND {_rank(source)} = {place:d})")
-            elif place in _WITH_KEY:
-                marks = ", ".join(self._params.add(order_key(value)) for value in same)
-                choices.append(f"({_rank(source)} = {place:d} AND {_key(source)} IN ({marks}))")
-            else:
-                choices.append(f"{_rank(source)} = {place:d}")
+            alike = [value for value in values if rank(value) is place]
+            choices.append(f"({self._is_among(source, place, alike)})")
         exact = " OR ".join(choices)
         if field not in self._indexed:
             return exact
         found = ", ".join(self._place(value) for value in values)
         return f"{_indexable(source)} IN ({found}) AND ({exact})"
+
+    def _is_among(self, source: str, place: Rank, values: Sequence[Any]) -> str:
+        """A field is equal to one of the values, which all are of one rank."""
+        if place in _WITH_VALUE:
+            marks = ", ".join([self._add(value) for value in values])
+            return f"{_scalar(source)} IN ({marks}) AND {_rank(source)} = {place:d}"
+        if place in _WITH_KEY:
+            marks = ", ".join([self._params.add(order_key(value)) for value in values])
+            return f"{_rank(source)} = {place:d} AND {_key(source)} IN ({marks})"
+        return f"{_rank(source)} = {place:d}"
 
     def compares(self, field: str, sign: str, value: Any) -> str:
         place = rank(value)
@@ -154,6 +159,7 @@ class SQLiteFields:
         return self._params.add(value)
 
 
+@lru_cache(maxsize=512)
 def _literal(field: str, body: str) -> str:
     path = ".".join(f'"{part}"' for part in field.split("."))
     return f"{body}, '$.{path}'"
