@@ -54,7 +54,6 @@ def select(value: str, obj: dict[str, Any] = OBJECT) -> dict[str, Any]:
         (" f", {}),
         ("f , h", {}),
         (".", {}),
-        (",", {}),
         ("zz,h", {"h": 5}),
         ("id", {}),
         ("id.x,last_modified.y", {}),
@@ -72,6 +71,8 @@ def test_tombstones_lose_their_flag_unless_it_is_selected() -> None:
 
 def test_nothing_selected_is_no_selection() -> None:
     assert parse_fields("", 100) is None
+    assert parse_fields(",,", 100) is None
+    assert parse_fields(",h,,f,", 2) == Fields(("h", "f"))
 
 
 def test_fields_of_a_fixed_schema() -> None:

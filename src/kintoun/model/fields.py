@@ -55,9 +55,9 @@ def parse_fields(value: str, most: int) -> Fields | None:
 
     `most` is how many fields may be named. Raises InvalidParameters.
     """
-    if not value.strip(","):
+    names = [name for name in value.split(",") if name]
+    if not names:
         return None
-    names = value.split(",", most)
     if len(names) > most:
         raise invalid("querystring", "_fields", f"At most {most} fields can be selected")
     if any(name.count(".") > MAX_DEPTH for name in names):
