@@ -51,12 +51,8 @@ class Access:
         """Whether the parent of a missing object may be read, so that 404 tells nothing new."""
         if self.given(kind, READ, principals):
             return True
-        if not above:
-            return False
-        parent = above[-1]
-        if parent is not None and not parent.deleted and holds_any(parent.grants, principals):
-            return True
-        return _inherited(above[:-1], READ, principals)
+        # A right to create shows the parent's attributes, but does not count here (protocol section 8.5).
+        return _inherited(above, READ, principals)
 
     def may_write(self, kind: Kind, above: Above, own: Stored | None, principals: frozenset[str]) -> bool:
         """Whether an object may be written; without `own`, whether all objects of a list may be."""
@@ -66,7 +62,9 @@ class Access:
 
     def may_create(self, kind: Kind, above: Above, principals: frozenset[str]) -> bool:
         """Whether an object may be added to a list."""
-        if self.given(kind, ("create", "write"), principals) or _inherited(above, WRITE, principals):
+        # At the root `write` of the settings gives rights on what is there, not to add to it.
+        named = ("create",) if kind.parent is None else ("create", "write")
+        if self.given(kind, named, principals) or _inherited(above, WRITE, principals):
             return True
         return bool(above) and _inherited(above[-1:], (kind.create,), principals)
 

@@ -14,9 +14,9 @@ from kintoun.model.permissions import WRITE_ONLY
 from kintoun.model.query import EVERYTHING
 from kintoun.resources.context import Context, Work
 from kintoun.resources.errors import check_accept
-from kintoun.resources.listing import Asked, next_page_url, page_of, parse_list_request
+from kintoun.resources.listing import Asked, alerts, next_page_url, page_of, parse_list_request
 from kintoun.resources.preconditions import stamp
-from kintoun.resources.writing import check_body, check_parent, check_place, keep, remove
+from kintoun.resources.writing import check_parent, remove
 from kintoun.storage.rows import Page, Stored, Wanted
 from kintoun.storage.unit import Needs
 
@@ -25,12 +25,13 @@ async def delete_list(kind: Kind, context: Context, request: Request) -> Answer:
     """DELETE of the objects of a list that match the filters and that the caller may write."""
     path = ListPath(kind, request.parameters)
     asked = parse_list_request(context, request, path)
-    body = keep(lambda: check_body(context, request))
 
     async def act(work: Work) -> Answer:
         above = [await work.unit.object(step) for step in path.lineage]
-        check_place(path, above)
         check_accept(request)
+        check_list = context.service.rules_of(kind).check_list
+        if check_list is not None:
+            check_list(context)
         access, principals = context.service.access, context.principals
         holders = None
         if not access.may_write(kind, above, None, principals):
@@ -38,7 +39,6 @@ async def delete_list(kind: Kind, context: Context, request: Request) -> Answer:
             if not access.may_create(kind, above, principals) and not await _owns_any(work, path):
                 raise context.refusal()
         check_parent(path, above)
-        body.get()
         if isinstance(asked, ProtocolError):
             raise asked
         clock = await work.unit.clock(path)
@@ -78,7 +78,7 @@ async def _delete_page(
         timestamp = tombstone.timestamp
     clock = await work.unit.clock(path)
     assert clock is not None, "the list was there a moment ago"
-    headers = stamp(timestamp or clock.timestamp)
+    headers = (*stamp(timestamp or clock.timestamp), *alerts(work.context, asked.query))
     if len(rows) > asked.limit:
         last = rows[asked.limit - 1][3]
         nonce = await _issue(work)
