@@ -44,6 +44,6 @@ def json_answer(value: Any, status: int = 200, headers: Headers = (), *, exposed
     return Answer(status, json.encode(value), headers, exposed=exposed)
 
 
-def error_answer(error: ProtocolError) -> Answer:
+def error_answer(error: ProtocolError, *, exposed: str = "plain") -> Answer:
     """The answer that tells of an error."""
-    return json_answer(error.body(), error.status, error.headers)
+    return json_answer(error.body(), error.status, error.headers, exposed=exposed)

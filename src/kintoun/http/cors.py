@@ -55,7 +55,7 @@ class Cors:
         origin = request.headers.get("origin")
         method = request.headers.get("access-control-request-method")
         wrong = [
-            Detail("header", name, f"{name}: this header is mandatory")
+            Detail("header", name, "this header is mandatory")
             for name, value in (("Origin", origin), ("Access-Control-Request-Method", method))
             if not value
         ]

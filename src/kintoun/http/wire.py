@@ -50,6 +50,6 @@ def complete(wire: Wire, request: Request, answer: Answer) -> list[tuple[str, st
             headers.append(("Vary", "Origin"))
     if wire.backoff is not None and wire.backs_off():
         headers.append(("Backoff", wire.backoff))
-    if wire.alert is not None and all(name != "Alert" for name, _ in answer.headers):
+    if wire.alert is not None and not request.in_batch:
         headers.append(("Alert", wire.alert))
     return headers

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote
 
-from kintoun.http.answers import JSON, Answer, Headers
+from kintoun.http.answers import JSON, Answer, Headers, error_answer
 from kintoun.http.requests import Request
-from kintoun.http.routing import PREFIX
+from kintoun.http.routing import PREFIX, Endpoint
 from kintoun.model import json
 from kintoun.model.errors import (
     METHOD_NOT_ALLOWED,
@@ -26,6 +25,8 @@ _VERSIONED = re.compile(r"/v([0-9]+)")
 async def dispatch(context: Context, request: Request) -> Answer:
     """The answer to a request. Raises ProtocolError for what is not a success."""
     path = request.path
+    if context.service.settings.protocol.readonly and request.method not in SAFE:
+        raise method_not_allowed()
     if not path.startswith("/v1/"):
         redirected = _elsewhere(context, request)
         if redirected is not None:
@@ -38,11 +39,27 @@ async def dispatch(context: Context, request: Request) -> Answer:
     if method == "OPTIONS":
         return context.service.cors.preflight(request, endpoint)
     handler = endpoint.methods.get(method)
-    readonly = context.service.settings.protocol.readonly
-    if handler is None or (readonly and method not in SAFE):
-        allow: Headers = () if readonly and handler else (("Allow", endpoint.allow),)
-        raise ProtocolError(405, METHOD_NOT_ALLOWED, "Method not allowed on this endpoint.", headers=allow)
-    return await handler(context, request)
+    if handler is None:
+        raise method_not_allowed(("Allow", endpoint.allow))
+    if not endpoint.resource or method not in SAFE:
+        return await handler(context, request)
+    try:
+        return await handler(context, request)
+    except ProtocolError as error:
+        if error.status >= 500:
+            raise
+        return error_answer(error, exposed=_exposed(endpoint, method))
+
+
+def _exposed(endpoint: Endpoint, method: str) -> str:
+    """What scripts may read of the answers to a read, errors included (protocol section 1.3)."""
+    if not endpoint.name.endswith("-plural"):
+        return "object"
+    return "totals" if method == "HEAD" else "list"
+
+
+def method_not_allowed(*headers: tuple[str, str]) -> ProtocolError:
+    return ProtocolError(405, METHOD_NOT_ALLOWED, "Method not allowed on this endpoint.", headers=headers)
 
 
 def _elsewhere(context: Context, request: Request) -> Answer | None:
@@ -94,13 +111,13 @@ def redirect(request: Request, raw_path: str, lifetime: int) -> Answer:
     if lifetime >= 0:
         expires = http_date(now() + lifetime * 1000)
         headers = (*headers, ("Cache-Control", f"max-age={lifetime}"), ("Expires", expires))
-    body, media_type = _moved(request, unquote(location))
+    body, media_type = _moved(request, raw_path + query)
     return Answer(307, body, headers, media_type=media_type)
 
 
 def _moved(request: Request, location: str) -> tuple[bytes, str]:
     title = "Temporary Redirect"
-    message = f"The resource has been moved to {location}; you should be redirected automatically."
+    message = f"The resource has been moved to {location}; you should be redirected automatically.\n\n"
     if "application/json" in request.headers.get("accept", ""):
         return json.encode({"message": message, "code": "307 " + title, "title": title}), JSON
-    return f"307 {title}\n\n{message}\n".encode(), "text/plain; charset=UTF-8"
+    return f"307 {title}\n\n{message}".encode(), "text/plain; charset=UTF-8"

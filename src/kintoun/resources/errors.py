@@ -14,7 +14,7 @@ from kintoun.model.errors import (
 from kintoun.model.paths import Path
 
 JSON_ONLY = ("application/json",)
-PATCH_TYPES = (*JSON_ONLY, "application/merge-patch+json", "application/json-patch+json")
+PATCH_TYPES = (*JSON_ONLY, "application/json-patch+json", "application/merge-patch+json")
 
 
 def unknown_object(path: Path) -> ProtocolError:

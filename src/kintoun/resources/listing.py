@@ -17,6 +17,7 @@ from kintoun.resources.context import Context, collect
 from kintoun.resources.errors import check_accept, unknown_parent
 from kintoun.resources.preconditions import Preconditions, parse_preconditions, stamp
 from kintoun.resources.presentation import caching
+from kintoun.resources.writing import check_body
 from kintoun.storage.rows import Clock, Found, Page, Row, Wanted
 
 TO_IS_DEPRECATED = "_to is now deprecated, you should use _before instead"
@@ -37,6 +38,7 @@ def parse_list_request(context: Context, request: Request, path: ListPath) -> As
     misuse = None
     try:
         preconditions = parse_preconditions(request)
+        check_body(context, request)
         service.cors.check(request)
         query = _parse_query(context, request, path)
     except ProtocolError as error:
@@ -64,8 +66,9 @@ def _parse_query(context: Context, request: Request, path: ListPath) -> Query:
 def _check_syntax(context: Context, request: Request) -> Preconditions:
     """Everything that is wrong with the form of a request that is wrong somewhere."""
     preconditions: Preconditions
-    preconditions, _, _ = collect(
+    preconditions, _, _, _ = collect(
         lambda: parse_preconditions(request),
+        lambda: check_body(context, request),
         lambda: check_syntax(split_query(request.query), now_ms=timestamps.now()),
         lambda: context.service.cors.check(request),
     )
@@ -101,7 +104,7 @@ async def get_list(kind: Kind, context: Context, request: Request) -> Answer:
     peek = kept is not None or asked.preconditions.none_match is not None
     found, whole = await _look(context, path, None if peek else page, head)
     clock = _clock(found)
-    unchanged = _not_modified(asked.preconditions, clock)
+    unchanged = _not_modified(asked.preconditions, clock, head)
     if unchanged is not None:
         return unchanged
     if asked.misuse is not None:
@@ -149,7 +152,7 @@ def _headers(context: Context, path: ListPath, asked: Asked, found: Found) -> He
     token = asked.query.token
     snapshot = token.etag if token else _clock(found).timestamp
     collection = found.points[-1] if path.kind.parent is COLLECTION else None
-    return (*stamp(snapshot), *caching(context, path, collection), *_alerts(context, asked.query))
+    return (*stamp(snapshot), *caching(context, path, collection), *alerts(context, asked.query))
 
 
 def _totals(context: Context, path: ListPath, asked: Asked, found: Found) -> Answer:
@@ -198,15 +201,16 @@ async def _visible_part(
     return found
 
 
-def _not_modified(preconditions: Preconditions, clock: Clock) -> Answer | None:
+def _not_modified(preconditions: Preconditions, clock: Clock, head: bool) -> Answer | None:
     if preconditions.none_match == clock.timestamp:
-        return Answer(304, b"", stamp(clock.timestamp), exposed="list")
+        return Answer(304, b"", stamp(clock.timestamp), exposed="totals" if head else "list")
     preconditions.refuse_list(clock.timestamp)
     return None
 
 
-def _alerts(context: Context, query: Query) -> Headers:
-    if not query.deprecated_to:
+def alerts(context: Context, query: Query) -> Headers:
+    """The warning to who uses `_to`; that the service ends is more important (protocol section 1.6)."""
+    if not query.deprecated_to or context.service.wire.alert is not None:
         return ()
     alert = {"code": "soft-eol", "message": TO_IS_DEPRECATED, "url": context.service.settings.project.docs}
     return (("Alert", json.encode_text(alert)),)

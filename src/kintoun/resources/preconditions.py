@@ -16,7 +16,12 @@ from kintoun.storage.rows import Stored
 ANY = -1
 """The condition `*`: that the object exists, or for If-None-Match that it does not."""
 
-_TAG = re.compile(r'"([0-9]{1,18})"', re.ASCII)
+_TAG = re.compile(r'"([0-9]+)"', re.ASCII)
+
+_DIGITS = 18
+"""No timestamp has more digits: a longer tag is well-formed, and equal to none."""
+
+_NEVER = 10**_DIGITS
 
 
 class Preconditions(NamedTuple):
@@ -66,7 +71,7 @@ def _tag(name: str, value: str | None, wrong: list[Detail]) -> int | None:
     if match is None:
         wrong.append(Detail("header", name, "The value should be integer between double quotes."))
         return None
-    return int(match[1])
+    return int(match[1]) if len(match[1]) <= _DIGITS else _NEVER
 
 
 @lru_cache(maxsize=8192)

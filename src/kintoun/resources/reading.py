@@ -13,6 +13,7 @@ from kintoun.resources.context import Context, collect
 from kintoun.resources.errors import check_accept, ill_formed_id, unknown_object, unknown_parent
 from kintoun.resources.preconditions import Preconditions, parse_preconditions, stamp
 from kintoun.resources.presentation import caching, object_answer
+from kintoun.resources.writing import check_body
 from kintoun.storage.rows import Stored, Wanted
 
 
@@ -38,7 +39,7 @@ async def get_object(kind: Kind, context: Context, request: Request) -> Answer:
         return unchanged
     headers = caching(context, path, above[-1] if above else None)
     if fields is None:
-        return object_answer(context, row, headers=headers, exposed="object")
+        return object_answer(context, kind, row, headers=headers, exposed="object")
     chosen = fields.apply(json.decode(row.body.encode()))
     return Answer(
         200, b'{"data":' + json.encode(chosen) + b"}", (*stamp(row.timestamp), *headers), exposed="object"
@@ -48,11 +49,12 @@ async def get_object(kind: Kind, context: Context, request: Request) -> Answer:
 def _parse(context: Context, request: Request) -> tuple[Preconditions, Fields | None]:
     """What a request demands and selects; raises all that is wrong with it at once."""
     headers = request.headers
-    if not request.query and "if-match" not in headers and "origin" not in headers:
+    if not (request.query or request.body or "if-match" in headers or "origin" in headers):
         return parse_preconditions(request), None
-    preconditions, fields, _ = collect(
+    preconditions, fields, _, _ = collect(
         lambda: parse_preconditions(request),
         lambda: selected_fields(context, request),
+        lambda: check_body(context, request),
         lambda: context.service.cors.check(request),
     )
     return preconditions, fields
