@@ -120,11 +120,8 @@ def test_principals_are_a_set_in_the_order_given() -> None:
     assert put({"permissions": {"read": ["b", "a", "b"]}}).permissions == {"read": ["b", "a"]}
 
 
-def test_a_patch_needs_data_or_permissions() -> None:
-    with pytest.raises(InvalidParameters) as caught:
-        patch({})
-    assert broken(caught.value) == [("data", "Provide at least one of data or permissions")]
-    assert caught.value.message == "Provide at least one of data or permissions"
+def test_a_patch_may_mention_either_member() -> None:
+    assert patch({}) == Envelope(None, None)
     assert patch({"data": {}}) == Envelope({}, None)
 
 

@@ -166,6 +166,8 @@ class Accounts(Plugin):
             may_create=may_create,
             check_list=check_list,
             sees_all=sees_all,
+            data_required=True,
+            open_grants=True,
         )
         registry.kind(ACCOUNT, rules)
         registry.before_commit(keep_credential)

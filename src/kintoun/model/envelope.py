@@ -45,11 +45,10 @@ def parse_envelope(
 def parse_patch_envelope(body: Any, *, permissions_allowed: Collection[str]) -> Envelope:
     """The envelope of a PATCH, plain or merge, whose attributes are checked once they are merged.
 
-    At least one member has to be there. Raises InvalidParameters.
+    That at least one member is there is checked then too: 404 and 412 come first (protocol section 1.5).
+    Raises InvalidParameters.
     """
     data, permissions, emptied, wrong = _members(body, permissions_allowed)
-    if not body:
-        wrong.append(Detail("body", "data", "Provide at least one of data or permissions"))
     if wrong:
         raise InvalidParameters(*wrong)
     return Envelope(data, permissions, emptied)

@@ -76,13 +76,19 @@ class PlainPatch(Patch):
         return type(self)(self.envelope._replace(data=data))
 
     def apply(self, data: dict[str, Any], permissions: Permissions) -> Patched:
+        self._check()
         return Patched({**data, **self.submitted}, self.envelope.permissions or None, self.submitted)
+
+    def _check(self) -> None:
+        if self.envelope == Envelope(None, None):
+            raise invalid("body", "data", "Provide at least one of data or permissions")
 
 
 class MergePatch(PlainPatch):
     """Attributes are merged as RFC 7396 has it; null removes an attribute and empties a permission."""
 
     def apply(self, data: dict[str, Any], permissions: Permissions) -> Patched:
+        self._check()
         merged = merge(data, self.submitted)
         emptied: dict[str, list[str]] = {name: [] for name in self.envelope.emptied}
         submitted = {name: merged[name] for name in self.submitted if name in merged}

@@ -38,7 +38,8 @@ class Rules:
 
     `prepare` completes the attributes of a write before any lock is taken; `author` is the principal that is
     given `write` in place of the caller; `may_create` refuses a creation by raising; `check_list` refuses a
-    reader of the list by raising; `sees_all` tells whether the caller sees all of it.
+    reader of the list by raising; `sees_all` tells whether the caller sees all of it. `data_required` is
+    whether creation and replacement need data, `open_grants` whether every reader sees who may write.
     """
 
     prepare: Callable[[Context, dict[str, Any]], Awaitable[dict[str, Any]]] | None = None
@@ -46,6 +47,8 @@ class Rules:
     may_create: Callable[[Context, Path], None] | None = None
     check_list: Callable[[Context], None] | None = None
     sees_all: Callable[[Context], bool] | None = None
+    data_required: bool = False
+    open_grants: bool = False
 
 
 @dataclass(slots=True)

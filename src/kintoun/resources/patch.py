@@ -107,14 +107,14 @@ async def _patch(
         text = acl_text({**grants, **patched.permissions})
     row = await write(work, "update", path, own, attributes, owned(context, path, text))
     if behavior == "full":
-        return object_answer(context, row)
+        return object_answer(context, path.kind, row)
     changed = response_body(behavior, patch.submitted, old, attributes)
     return Answer(200, b'{"data":' + json.encode(changed) + b"}", stamp(row.timestamp))
 
 
 def response_behavior(request: Request) -> str:
     """What the caller wants to be told of the patched object (protocol section 5.3)."""
-    value = request.headers.get("response-behavior", "full")
+    value = request.headers.get("response-behavior") or "full"
     if value not in ("full", "light", "diff"):
         raise invalid("header", "Response-Behavior", f'"{value}" is not one of full, light, diff')
     return value

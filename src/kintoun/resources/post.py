@@ -59,10 +59,10 @@ async def post_object(kind: Kind, context: Context, request: Request) -> Answer:
             raise InvalidParameters(Detail("body", "data.id", "data.id in body: Required"))
         if own is not None:
             preconditions.refuse_existing(own)
-            return object_answer(context, own)
+            return object_answer(context, kind, own)
         clock = await work.unit.clock(place)
         preconditions.refuse_missing(clock.timestamp if clock else 0)
-        return object_answer(context, await create(work, path, above, envelope), 201)
+        return object_answer(context, kind, await create(work, path, above, envelope), 201)
 
     return await context.write(needs, act)
 

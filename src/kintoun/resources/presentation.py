@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kintoun.http.answers import Answer, Headers
 from kintoun.model import json
-from kintoun.model.kinds import RECORD
+from kintoun.model.kinds import RECORD, Kind
 from kintoun.model.paths import ListPath, Path
 from kintoun.model.permissions import NO_GRANTS, WRITE_ONLY, holds
 from kintoun.model.timestamps import http_date, now
@@ -15,16 +15,24 @@ from kintoun.storage.rows import Stored
 NOT_CACHED: Headers = (("Cache-Control", "no-cache, no-store"),)
 
 
-def visible_grants(context: Context, row: Stored) -> str:
+def visible_grants(context: Context, kind: Kind, row: Stored) -> str:
     """The ACL's text as the caller sees it: only its own writers see it (protocol section 3.1)."""
-    return row.grants if holds(row.grants, WRITE_ONLY, context.principals) else NO_GRANTS
+    if context.service.rules_of(kind).open_grants or holds(row.grants, WRITE_ONLY, context.principals):
+        return row.grants
+    return NO_GRANTS
 
 
 def object_answer(
-    context: Context, row: Stored, status: int = 200, headers: Headers = (), *, exposed: str = "plain"
+    context: Context,
+    kind: Kind,
+    row: Stored,
+    status: int = 200,
+    headers: Headers = (),
+    *,
+    exposed: str = "plain",
 ) -> Answer:
     """The full answer with one object."""
-    envelope = f'{{"data":{row.body},"permissions":{visible_grants(context, row)}}}'
+    envelope = f'{{"data":{row.body},"permissions":{visible_grants(context, kind, row)}}}'
     return Answer(status, envelope.encode(), (*stamp(row.timestamp), *headers), exposed=exposed)
 
 

@@ -62,7 +62,9 @@ async def put_object(kind: Kind, context: Context, request: Request) -> Answer:
             preconditions.refuse_existing(own, visible=access.may_read(kind, above, own, principals))
         check_id(path, envelope.data)
         if own is None:
-            return object_answer(context, await create(work, path, above, envelope), 201)
+            # A schema that speaks of the id sees the one of the URL.
+            envelope = envelope._replace(data={**(envelope.data or {}), "id": path.id})
+            return object_answer(context, kind, await create(work, path, above, envelope), 201)
         return await replace(work, path, above, own, envelope)
 
     return await context.write(needs_of(path), act)
@@ -75,8 +77,8 @@ async def replace(work: Work, path: Path, above: list[Row], own: Stored, envelop
         attributes = json.decode(own.body.encode())
         del attributes["last_modified"]
     else:
-        attributes = dict(envelope.data)
+        attributes = {**envelope.data, "id": path.id}
     validate(context, path.kind, above, attributes)
     grants = own.grants if not envelope.permissions else acl_text(envelope.permissions)
     row = await write(work, "update", path, own, attributes, owned(context, path, grants))
-    return object_answer(context, row)
+    return object_answer(context, path.kind, row)

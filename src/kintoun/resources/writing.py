@@ -63,7 +63,8 @@ def body_of(context: Context, request: Request) -> Any:
 
 def envelope_of(context: Context, request: Request, kind: Kind) -> Envelope:
     body = body_of(context, request)
-    return parse_envelope(body, kind=kind.name, permissions_allowed=kind.permissions)
+    required = context.service.rules_of(kind).data_required
+    return parse_envelope(body, kind=kind.name, permissions_allowed=kind.permissions, data_required=required)
 
 
 async def prepared(context: Context, kind: Kind, kept: Kept) -> Kept:
