@@ -35,7 +35,7 @@ def own_name(exchange: Exchange, mismatch: Mismatch) -> bool:
     if mismatch.where.endswith("header.alert"):
         return all("_to is now deprecated" in str(side) for side in (mismatch.kinto, mismatch.ours))
     if exchange.path == "/contribute.json":
-        return isinstance(mismatch.ours, type(mismatch.kinto)) and exchange.ours.status == 200
+        return exchange.kinto.status == exchange.ours.status == 200 and mismatch.where.startswith("body.")
     of_capability = ".body.capabilities." in f".{mismatch.where}"
     known = key in NAMES and ("." not in mismatch.where.split("body.", 1)[-1] or of_capability)
     at_root = mismatch.path in ("", "/") and "body." in mismatch.where
@@ -148,7 +148,7 @@ def like_folds_case(exchange: Exchange, _: Mismatch) -> bool:
 
 
 def exclude_nothing(exchange: Exchange, _: Mismatch) -> bool:
-    everything = len(ids(exchange.ours)) == 25 and "missing" in ids(exchange.ours)
+    everything = len(ids(exchange.ours)) == 24 and "missing" in ids(exchange.ours)
     return ("exclude_f", "") in arguments(exchange) and ids(exchange.kinto) == ["missing"] and everything
 
 
@@ -184,7 +184,7 @@ def unknown_permission(exchange: Exchange) -> bool:
 
 def light_merge_patch(exchange: Exchange, _: Mismatch) -> bool:
     asked = exchange.ours_request.headers.get("Response-Behavior") == "light"
-    answered = exchange.ours.status == 200 and set(exchange.ours.json) == {"data"}
+    answered = exchange.ours.status == 200 and "permissions" not in (exchange.ours.json or {})
     return asked and exchange.kinto.status == 500 and answered and "merge-patch" in media_type(exchange)
 
 
@@ -285,3 +285,59 @@ def long_password(exchange: Exchange) -> bool:
 
 def accounts_clock(exchange: Exchange, mismatch: Mismatch) -> bool:
     return exchange.path == "/accounts" and value(mismatch, "header.etag", "last_modified")
+
+
+def exposed_everywhere(_: Exchange, mismatch: Mismatch) -> bool:
+    header = value(mismatch, "header.access-control-expose-headers")
+    return header and mismatch.kinto is None and "Retry-After" in mismatch.ours[0]
+
+
+def no_sniffing(_: Exchange, mismatch: Mismatch) -> bool:
+    return value(mismatch, "header.x-content-type-options") and mismatch.kinto is None
+
+
+def permissions_etag(exchange: Exchange, mismatch: Mismatch) -> bool:
+    told = value(mismatch, "header.etag", "header.last-modified")
+    return exchange.path == "/permissions" and told and not exchange.ours.all("last-modified")
+
+
+def permissions_contain(exchange: Exchange, _: Mismatch) -> bool:
+    asked = [text for name, text in arguments(exchange) if name == "contains_permissions"]
+    answered = exchange.kinto.status == 400 and exchange.ours.status == 200
+    found = [entry["permissions"] for entry in records(exchange.ours)]
+    return (
+        exchange.path == "/permissions"
+        and bool(asked)
+        and answered
+        and all(asked[0] in each for each in found)
+    )
+
+
+def light_json_patch(exchange: Exchange, mismatch: Mismatch) -> bool:
+    short = exchange.ours_request.headers.get("Response-Behavior") in ("light", "diff")
+    extra = mismatch.where == "body.data.last_modified" and "last_modified" not in data(exchange.ours)
+    return short and extra and "json-patch" in media_type(exchange)
+
+
+def every_error_at_once(exchange: Exchange, mismatch: Mismatch) -> bool:
+    if not exchange.kinto.status == exchange.ours.status == 400 or mismatch.where != "body.details":
+        return False
+    theirs, ours = (
+        [(d["location"], d["name"]) for d in side.json["details"]] for side in (exchange.kinto, exchange.ours)
+    )
+    return len(ours) > len(theirs) and set(theirs) < set(ours)
+
+
+def names_are_text(_: Exchange, mismatch: Mismatch) -> bool:
+    return value(mismatch, ".name") and type(mismatch.kinto) is int and mismatch.ours == str(mismatch.kinto)
+
+
+def limit_zero(exchange: Exchange, _: Mismatch) -> bool:
+    sizes = len(records(exchange.kinto)), len(records(exchange.ours))
+    paged = exchange.scenario.profile == "paged"  # paginate_by = 3, storage_max_fetch_size = 4
+    return paged and ("_limit", "0") in arguments(exchange) and sizes == (4, 3)
+
+
+def unprefixed_options(exchange: Exchange, mismatch: Mismatch) -> bool:
+    unprefixed = exchange.step.method == "OPTIONS" and not exchange.ours_request.target.startswith("/v1")
+    return unprefixed and value(mismatch, "header.content-type", "body") and exchange.ours.json is None

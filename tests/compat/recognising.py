@@ -47,7 +47,7 @@ def message(answer: Answer) -> str:
 
 def ids(answer: Answer) -> list[str]:
     """The ids of a list answer, in order."""
-    return [item["id"] for item in records(answer)]
+    return [str(item.get("id")) for item in records(answer)]
 
 
 def items(answer: Answer) -> list[Any]:
