@@ -10,6 +10,7 @@ import os
 import random
 import time
 
+import psutil
 import pytest
 
 from tests.support.postgres import Postgres
@@ -36,6 +37,37 @@ async def kill_server_under_load(server: Server, rounds: int) -> None:
 
     await run.go(kill_often)
     judge(run, server)
+
+
+async def kill_workers_under_load(server: Server, rounds: int) -> None:
+    run = Run(server.url, LOAD, seed=DICE.randrange(10**6))
+
+    async def kill_often() -> None:
+        for _ in range(rounds):
+            await asyncio.sleep(DICE.uniform(0.2, 0.8))
+            async with failing(run.history, "kill -9 of a worker"):
+                before = workers(server)
+                DICE.choice(before).kill()
+                await replaced(server, before)
+        await asyncio.sleep(0.3)
+
+    await run.go(kill_often)
+    judge(run, server)
+
+
+def workers(server: Server) -> list[psutil.Process]:
+    """The processes that serve: the children of the first that are not Python's own helpers."""
+    children = psutil.Process(server.pid).children()
+    return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
+
+
+async def replaced(server: Server, before: list[psutil.Process]) -> None:
+    """The parent notices and starts another, without being told."""
+    deadline = time.monotonic() + RECOVERY_SECONDS
+    while len(workers(server)) < len(before) or workers(server) == before:
+        assert time.monotonic() < deadline, "the worker was not replaced"
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(1.5)
 
 
 async def kill_database_under_load(server: Server, postgres: Postgres, rounds: int) -> None:
@@ -88,6 +120,12 @@ async def test_the_server_is_killed(engine: str, postgres: Postgres) -> None:
         await kill_server_under_load(server, ROUNDS)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_a_worker_is_killed(engine: str, postgres: Postgres) -> None:
+    with serving(engine, postgres, workers=2) as server:
+        await kill_workers_under_load(server, 1)
+
+
 async def test_the_database_is_killed(mortal_postgres: Postgres) -> None:
     with serving("postgresql", mortal_postgres, workers=2) as server:
         await kill_database_under_load(server, mortal_postgres, ROUNDS)
@@ -99,6 +137,13 @@ async def test_the_database_is_killed(mortal_postgres: Postgres) -> None:
 async def test_the_server_is_killed_many_times(engine: str, workers: int, postgres: Postgres) -> None:
     with serving(engine, postgres, workers=workers) as server:
         await kill_server_under_load(server, CAMPAIGN_ROUNDS)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_workers_are_killed_many_times(engine: str, postgres: Postgres) -> None:
+    with serving(engine, postgres, workers=3) as server:
+        await kill_workers_under_load(server, CAMPAIGN_ROUNDS)
 
 
 @pytest.mark.campaign
