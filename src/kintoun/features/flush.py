@@ -16,6 +16,15 @@ from kintoun.storage.unit import Needs
 _LISTS = "SELECT path FROM clock WHERE list IS NOT NULL"
 
 
+OPERATIONS = {
+    "POST": {
+        "summary": "Remove all data",
+        "description": "Without asking who does it: for test servers.",
+        "responses": {"202": {"description": "Everything is gone.", "content": {"application/json": {}}}},
+    }
+}
+
+
 async def flush(context: Context, _request: Request) -> Answer:
     """Cut off every list. Clocks go on, so that clients who had synced notice."""
 
@@ -36,7 +45,7 @@ class Flush(Plugin):
     name = "flush"
 
     def setup(self, registry: Registry, settings: Any) -> None:
-        registry.endpoint(Endpoint("flush", "/__flush__", {"POST": flush}))
+        registry.endpoint(Endpoint("flush", "/__flush__", {"POST": flush}, operations=OPERATIONS))
         registry.capability(
             "flush_endpoint",
             "The __flush__ endpoint can be used to remove all data from all backends.",

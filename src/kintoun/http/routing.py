@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kintoun.http.answers import Answer
@@ -20,13 +20,15 @@ class Endpoint:
     """Everything that one URL pattern serves.
 
     `name` is what settings, metrics and the API's description call it, as `record-plural` or `hello`;
-    `resource` is whether it serves objects, and so only JSON.
+    `resource` is whether it serves objects, and so only JSON. `operations` is what the API's description says
+    of each method, as operation objects of OpenAPI; what every endpoint has in common need not be said.
     """
 
     name: str
     pattern: str
     methods: Mapping[str, Handler]
     resource: bool = False
+    operations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def allow(self) -> str:

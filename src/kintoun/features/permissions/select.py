@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - statements are composed of constants, values are parameters
 """Entries as SQL: which there are, filtered, sorted and paged by the database.
 
 Every field of an entry but `permissions` is an expression of type text over the row of an object and that of
@@ -7,7 +8,7 @@ mean.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from kintoun.model.filters import matches
@@ -15,12 +16,16 @@ from kintoun.model.kinds import BUCKET, COLLECTION, Kind
 from kintoun.model.ordering import Rank, rank
 from kintoun.model.query import Filter, Op, Sort
 from kintoun.storage.dialect import Dialect, Parameters
+from kintoun.storage.select import Fields
 from kintoun.storage.select_postgresql import PostgreSQLFields
 from kintoun.storage.select_sqlite import SQLiteFields
 
 COLUMNS = ("uri", "id", "resource_name", "bucket_id", "collection_id", "group_id", "record_id")
 
-_ENGINES = {Dialect.SQLITE: SQLiteFields, Dialect.POSTGRESQL: PostgreSQLFields}
+_ENGINES: dict[Dialect, Callable[[Parameters, frozenset[str]], Fields]] = {
+    Dialect.SQLITE: SQLiteFields,
+    Dialect.POSTGRESQL: PostgreSQLFields,
+}
 _ROW = "SELECT p.path, p.id, p.grants"
 _COMPARISONS = {Op.LT: "<", Op.MAX: "<=", Op.GT: ">", Op.MIN: ">="}
 
