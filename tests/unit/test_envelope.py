@@ -189,7 +189,7 @@ ATTRIBUTES: list[tuple[str, dict[str, Any], list[tuple[str, str]]]] = [
     ("account", {"password": []}, [("password", "Required")]),
     ("account", {"password": 1}, [("password", "1 is not a string: {'password': ''}")]),
     ("account", {"password": True}, [("password", "True is not a string: {'password': ''}")]),
-    ("account", {"password": "é" * 37}, [("password", "Longer than 72 bytes")]),
+    ("account", {"password": "é" * 2049}, [("password", "Longer than 4096 bytes")]),
 ]
 
 
@@ -236,7 +236,7 @@ def test_of_a_patched_object_the_first_wrong_attribute_is_named(
         ("collection", {"schema": {}}, {"schema": {}}),
         ("bucket", {"foo:schema": None, "schema": 1}, {"foo:schema": None, "schema": 1}),
         ("record", {"schema": 1, "members": 2, "password": 3}, {"schema": 1, "members": 2, "password": 3}),
-        ("account", {"password": "p" * 72, "id": "a"}, {"password": "p" * 72, "id": "a"}),
+        ("account", {"password": "p" * 4096, "id": "a"}, {"password": "p" * 4096, "id": "a"}),
     ],
 )
 def test_attributes_are_corrected_and_what_was_given_is_left_alone(

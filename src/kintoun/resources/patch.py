@@ -108,7 +108,7 @@ async def _patch(
     row = await write(work, "update", path, own, attributes, owned(context, path, text))
     if behavior == "full":
         return object_answer(context, path.kind, row)
-    changed = response_body(behavior, patch.submitted, old, attributes)
+    changed = response_body(behavior, patched.submitted, old, attributes)
     return Answer(200, b'{"data":' + json.encode(changed) + b"}", stamp(row.timestamp))
 
 

@@ -60,8 +60,7 @@ async def post_object(kind: Kind, context: Context, request: Request) -> Answer:
         if own is not None:
             preconditions.refuse_existing(own)
             return object_answer(context, kind, own)
-        clock = await work.unit.clock(place)
-        preconditions.refuse_missing(clock.timestamp if clock else 0)
+        preconditions.refuse_missing((await work.unit.standing(place)).timestamp)
         return object_answer(context, kind, await create(work, path, above, envelope), 201)
 
     return await context.write(needs, act)

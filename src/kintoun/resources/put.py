@@ -56,8 +56,7 @@ async def put_object(kind: Kind, context: Context, request: Request) -> Answer:
         if not kind.accepts(path.id):
             raise ill_formed_id()
         if own is None:
-            clock = await work.unit.clock(path.list)
-            preconditions.refuse_missing(clock.timestamp if clock else 0)
+            preconditions.refuse_missing((await work.unit.standing(path.list)).timestamp)
         else:
             preconditions.refuse_existing(own, visible=access.may_read(kind, above, own, principals))
         check_id(path, envelope.data)

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from kintoun.model import json, schemas
-from kintoun.model.kinds import BUCKET, Kind
+from kintoun.model.kinds import BUCKET, RECORD, Kind
 from kintoun.resources.context import Context
 from kintoun.storage.rows import Stored
 
@@ -38,4 +38,5 @@ def validate(context: Context, kind: Kind, above: list[Stored | None], attribute
             attributes["schema"] = collection.timestamp
     schema = _schema_of(above[0], f"{kind.name}:schema")
     if schema is not None:
-        schemas.validate(schema, attributes)
+        ignored = schemas.RECORD_IGNORES if kind is RECORD else schemas.PARENT_IGNORES
+        schemas.validate(schema, attributes, ignored)

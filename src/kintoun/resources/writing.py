@@ -182,15 +182,13 @@ async def choose_timestamp(work: Work, path: Path, own: Row, supplied: object) -
         raise invalid("body", "data.last_modified", str(error)) from None
     if chosen is None or (own is not None and chosen <= own.timestamp):
         return None
-    clock = await work.unit.clock(path.list)
-    assert clock is not None, "the parent exists"
+    clock = await work.unit.standing(path.list)
     return chosen + 1 if chosen == clock.timestamp else chosen
 
 
 async def remove(work: Work, path: Path, own: Stored, chosen: int | None) -> Stored:
     """Turn an object into its tombstone and tell the hooks."""
-    clock = await work.unit.clock(path.list)
-    assert clock is not None, "what is deleted stands in a list"
+    clock = await work.unit.standing(path.list)
     if chosen is not None:
         chosen = None if chosen <= own.timestamp else chosen + 1 if chosen == clock.timestamp else chosen
     try:

@@ -68,6 +68,8 @@ class Engine(Protocol):
     """A database."""
 
     dialect: Dialect
+    indexed: frozenset[str]
+    """The fields that are declared to have an index."""
 
     def lane(self, lists: Sequence[ListPath]) -> str | None:
         """The name of the queue in which a write of these lists waits; None: it runs by itself."""

@@ -16,9 +16,10 @@ import asyncpg
 
 from kintoun.model.paths import ListPath, Path
 from kintoun.settings import Storage
-from kintoun.storage import schema
+from kintoun.storage import indexes, schema
 from kintoun.storage.dialect import Dialect
 from kintoun.storage.engine import Transaction, Writes
+from kintoun.storage.indexes import indexed_fields
 from kintoun.storage.rows import Clock, Conflict, Found, Stored, Unavailable, Wanted
 from kintoun.storage.statements import CLOCK_COLUMNS, GROUP, answer, question, stored
 
@@ -126,19 +127,20 @@ class Pool:
             if not connection.raw.is_closed():
                 return connection
         try:
-            return Connection(await self._connect())
+            return Connection(await self.connect())
         except BaseException as error:
             self._slots.release()
             if isinstance(error, (*_LOST, asyncpg.PostgresError)):
                 raise Unavailable(f"the database cannot be reached: {error}") from error
             raise
 
-    async def _connect(self) -> Any:
+    async def connect(self, *, patient: bool = False) -> Any:
+        """A new session; a `patient` one has no time limit for its statements."""
         timeout = self._settings.timeout_seconds
         return await asyncpg.connect(
             self._settings.url,
             timeout=timeout,
-            command_timeout=timeout,
+            command_timeout=None if patient else timeout,
             statement_cache_size=0,
             server_settings=_SESSION,
         )
@@ -165,6 +167,7 @@ class PostgreSQL:
 
     def __init__(self, settings: Storage) -> None:
         self.settings = settings
+        self.indexed = indexed_fields(settings)
         self.pool = Pool(settings)
 
     def lane(self, lists: Sequence[ListPath]) -> str | None:
@@ -178,7 +181,7 @@ class PostgreSQL:
         await self.pool.close()
 
     async def read(self, wanted: Wanted) -> Found:
-        sql, values = question(wanted, self.dialect)
+        sql, values = question(wanted, self.dialect, self.indexed)
         return answer(wanted, await self.fetch(sql, values))
 
     async def fetch(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
@@ -215,7 +218,7 @@ class PostgreSQL:
                 await self.pool.drop(connection)
                 raise
             else:
-                return PostgreSQLTransaction(self.pool, connection)
+                return PostgreSQLTransaction(self, connection)
         raise AssertionError("the loop returns or raises")
 
     async def schema_version(self) -> int:
@@ -226,8 +229,31 @@ class PostgreSQL:
 
     async def migrate(self) -> int:
         before = await self.schema_version()
-        if not schema.statements("postgresql", before):
-            return before
+        if schema.statements("postgresql", before):
+            before = await self._migrate()
+        await self._make_indexes()
+        return before
+
+    async def _make_indexes(self) -> None:
+        """Make them while writers go on; one that was left unfinished is made anew."""
+        present = (
+            "SELECT c.relname, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+            " WHERE i.indrelid = 'object'::regclass AND starts_with(c.relname, $1)"
+        )
+        rows = await self.fetch(present, (indexes.PREFIX,))
+        changes = [f"DROP INDEX CONCURRENTLY {name}" for name, valid in rows if not valid]
+        names = [name for name, valid in rows if valid]
+        changes += indexes.index_changes(self.indexed, names, self.dialect, "CONCURRENTLY")
+        if not changes:
+            return
+        connection = await self.pool.connect(patient=True)
+        try:
+            for sql in (*changes, "ANALYZE object"):
+                await connection.execute(sql)
+        finally:
+            await connection.close()
+
+    async def _migrate(self) -> int:
         with suppress(asyncpg.UniqueViolationError):  # two processes that create the table at once
             await self.fetch(schema.VERSION_TABLE.format_map(schema.TYPES["postgresql"]))
         transaction = await self.begin()
@@ -261,8 +287,9 @@ class PostgreSQLTransaction:
     That is why locks are taken by a statement of their own: what is read after it was committed before it.
     """
 
-    def __init__(self, pool: Pool, connection: Connection) -> None:
-        self._pool = pool
+    def __init__(self, engine: PostgreSQL, connection: Connection) -> None:
+        self._engine = engine
+        self._pool = engine.pool
         self._connection = connection
 
     async def fetch(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
@@ -298,7 +325,7 @@ class PostgreSQLTransaction:
         return objects, groups
 
     async def read(self, wanted: Wanted) -> Found:
-        sql, values = question(wanted, Dialect.POSTGRESQL)
+        sql, values = question(wanted, Dialect.POSTGRESQL, self._engine.indexed)
         return answer(wanted, await self.fetch(sql, values))
 
     async def write(self, writes: Writes) -> None:

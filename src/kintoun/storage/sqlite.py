@@ -17,9 +17,10 @@ from typing import Any, TypeVar
 
 from kintoun.model.paths import ListPath, Path
 from kintoun.settings import Storage
-from kintoun.storage import schema
+from kintoun.storage import indexes, schema
 from kintoun.storage.dialect import Dialect, translated
 from kintoun.storage.engine import Transaction, Writes
+from kintoun.storage.indexes import indexed_fields
 from kintoun.storage.rows import Clock, Found, Stored, Unavailable, Wanted
 from kintoun.storage.select import register_functions
 from kintoun.storage.statements import CLOCK_COLUMNS, answer, question, stored
@@ -71,6 +72,7 @@ class SQLite:
     def __init__(self, file: str, settings: Storage) -> None:
         self.file = file
         self.settings = settings
+        self.indexed = indexed_fields(settings)
         self._reader: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
         self._threads = ThreadPoolExecutor(3, thread_name_prefix="sqlite")
@@ -114,7 +116,7 @@ class SQLite:
     # Reading
 
     async def read(self, wanted: Wanted) -> Found:
-        sql, values = question(wanted, self.dialect)
+        sql, values = question(wanted, self.dialect, self.indexed)
         try:
             if self._is_long(wanted):
                 rows = await self._in_thread(lambda: self._thread_reader().execute(sql, values).fetchall())
@@ -224,8 +226,27 @@ class SQLite:
 
     async def migrate(self) -> int:
         before = await self.schema_version()
-        if not schema.statements("sqlite", before):
-            return before
+        if schema.statements("sqlite", before):
+            before = await self._migrate()
+        await self._make_indexes()
+        return before
+
+    async def _make_indexes(self) -> None:
+        present = "SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE $1"
+        transaction = await self.begin()
+        try:
+            rows = await transaction.fetch(present, (f"{indexes.PREFIX}%",))
+            changes = indexes.index_changes(self.indexed, [row[0] for row in rows], self.dialect)
+            for sql in changes:
+                await transaction.fetch(sql)
+            if changes:
+                await transaction.fetch("ANALYZE object")
+        except BaseException:
+            await transaction.rollback()
+            raise
+        await transaction.commit()
+
+    async def _migrate(self) -> int:
         transaction = await self.begin()
         try:
             connection = self._writer
@@ -290,7 +311,7 @@ class SQLiteTransaction:
         return objects, groups
 
     async def read(self, wanted: Wanted) -> Found:
-        sql, values = question(wanted, Dialect.SQLITE)
+        sql, values = question(wanted, Dialect.SQLITE, self._engine.indexed)
         return answer(wanted, self._run(sql, values))
 
     async def write(self, writes: Writes) -> None:

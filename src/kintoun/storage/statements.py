@@ -23,8 +23,9 @@ ROW = 1_000_000
 CLOCK_COLUMNS = "path, list, ts, version, live, dead, bytes, watermark"
 
 _POINT = (
-    "SELECT {tag} + o.deleted AS tag, o.id AS id, o.ts AS ts, o.body AS body, o.grants AS grants FROM clock k"
-    " JOIN object o ON o.list = k.list AND o.id = {id} WHERE k.path = {path}"
+    # A subquery, not a join: it can only be run first, whatever the planner believes about the tables.
+    "SELECT {tag} + o.deleted AS tag, o.id AS id, o.ts AS ts, o.body AS body, o.grants AS grants"
+    " FROM object o WHERE o.list = (SELECT k.list FROM clock k WHERE k.path = {path}) AND o.id = {id}"
 )
 _GROUPS = (
     f"SELECT {GROUP} AS tag, m.principal AS id, 0 AS ts,"
@@ -54,8 +55,10 @@ def _context(dialect: Dialect, points: int, principals: int, clock: bool) -> tup
     return " UNION ALL ".join(branches), len(params.values)
 
 
-def question(wanted: Wanted, dialect: Dialect) -> tuple[str, list[Any]]:
-    """The statement and its parameters for a question."""
+def question(
+    wanted: Wanted, dialect: Dialect, indexed: frozenset[str] = frozenset()
+) -> tuple[str, list[Any]]:
+    """The statement and its parameters for a question; `indexed` are the fields that have an index."""
     values: list[Any] = []
     for kind, ids in wanted.points:
         values += (kind.list_form % ids[:-1], ids[-1])
@@ -68,13 +71,15 @@ def question(wanted: Wanted, dialect: Dialect) -> tuple[str, list[Any]]:
     params = Parameters(dialect, values)
     branches = [sql] if sql else []
     if wanted.page is not None:
-        branches.append(_page(wanted, wanted.page, dialect, params))
+        branches.append(_page(wanted, wanted.page, dialect, params, indexed))
     if wanted.total is not None:
-        branches.append(_total(wanted, wanted.total, dialect, params))
+        branches.append(_total(wanted, wanted.total, dialect, params, indexed))
     return " UNION ALL ".join(branches), params.values
 
 
-def _conditions(wanted: Wanted, page: Page, dialect: Dialect, params: Parameters) -> str:
+def _conditions(
+    wanted: Wanted, page: Page, dialect: Dialect, params: Parameters, indexed: frozenset[str]
+) -> str:
     """The condition that a row belongs to the page: first of all, that it stands in the list asked for."""
     assert wanted.clock is not None, "a page is of the list whose clock is read with it"
     parts = [f"o.list = (SELECT k.list FROM clock k WHERE k.path = {params.add(str(wanted.clock))})"]
@@ -85,9 +90,9 @@ def _conditions(wanted: Wanted, page: Page, dialect: Dialect, params: Parameters
     if page.holders is not None:
         parts.append(_held(page.holders, page.permissions, params))
     if page.filters:
-        parts.append(where(page.filters, dialect, params))
+        parts.append(where(page.filters, dialect, params, indexed=indexed))
     if page.after is not None:
-        parts.append(after(page.sort, page.after, dialect, params))
+        parts.append(after(page.sort, page.after, dialect, params, indexed=indexed))
     return " AND ".join(f"({part})" for part in parts)
 
 
@@ -99,18 +104,19 @@ def _held(holders: Iterable[str], permissions: Sequence[str] | None, params: Par
     return f"o.acl IN (SELECT e.acl FROM acl_entry e WHERE e.principal IN ({marks}){named})"
 
 
-def _page(wanted: Wanted, page: Page, dialect: Dialect, params: Parameters) -> str:
-    condition = _conditions(wanted, page, dialect, params)
+def _page(wanted: Wanted, page: Page, dialect: Dialect, params: Parameters, indexed: frozenset[str]) -> str:
+    condition = _conditions(wanted, page, dialect, params, indexed)
+    order = order_by(page.sort, dialect, params, indexed=indexed, filters=page.filters)
     return (
         f"SELECT * FROM (SELECT {ROW} + o.deleted AS tag, o.id AS id, o.ts AS ts, o.body AS body,"
         " '' AS grants"
-        f" FROM object o WHERE {condition} ORDER BY {order_by(page.sort, dialect, params)}"
+        f" FROM object o WHERE {condition} ORDER BY {order}"
         f" LIMIT {params.add(page.limit)}) AS page"
     )
 
 
-def _total(wanted: Wanted, page: Page, dialect: Dialect, params: Parameters) -> str:
-    condition = _conditions(wanted, page, dialect, params)
+def _total(wanted: Wanted, page: Page, dialect: Dialect, params: Parameters, indexed: frozenset[str]) -> str:
+    condition = _conditions(wanted, page, dialect, params, indexed)
     columns = f"{TOTAL} AS tag, '' AS id, count(*) AS ts, '' AS body, '' AS grants"
     return f"SELECT {columns} FROM object o WHERE {condition}"
 

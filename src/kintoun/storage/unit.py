@@ -22,7 +22,7 @@ from kintoun.model.kinds import BUCKET, GROUP
 from kintoun.model.paths import ListPath, Path
 from kintoun.model.permissions import NO_GRANTS
 from kintoun.storage.engine import Transaction, Writes
-from kintoun.storage.rows import Clock, Found, Stored, Wanted
+from kintoun.storage.rows import Clock, Conflict, Found, Stored, Wanted
 
 _encode = msgspec.json.encode
 
@@ -84,14 +84,23 @@ class Unit:
             await self._fetch(missing, list(principals))
 
     async def _lock(self, lists: dict[str, ListPath], buckets: Sequence[str]) -> None:
+        """Lock clocks, those included that others were adding while their locks were waited for."""
         if not lists and not buckets:
             return
         for path in lists.values():
             self._clocks.setdefault(path, None)
-        for clock in await self.transaction.lock(sorted(lists), buckets):
+        more = True
+        while more:
+            clocks = await self.transaction.lock(sorted(lists), buckets)
             # What this unit has changed already is newer than what the database says.
-            if self._clocks.get(clock.path) is None:
-                self._clocks[clock.path] = clock
+            fresh = {clock.path: clock for clock in clocks if self._clocks.get(clock.path) is None}
+            self._clocks.update(fresh)
+            # What was read of a list before it was locked may have changed since.
+            for path in [path for path in self._objects if path.list in fresh]:
+                del self._objects[path]
+            # A statement that waited has not seen what was added meanwhile; another one does.
+            missing = any(self._clocks[path] is None for path in lists.values())
+            more = bool(fresh) and (missing or bool(buckets))
 
     async def _fetch(self, paths: Sequence[Path], principals: Sequence[str]) -> None:
         objects, groups = await self.transaction.points(paths, principals)
@@ -107,13 +116,18 @@ class Unit:
             await self._lock({str(path): path}, ())
         return self._clocks[path]
 
-    async def clocks_of_bucket(self, bucket: str) -> list[Clock]:
-        """The clocks of all lists in a bucket, locked.
+    async def standing(self, path: ListPath) -> Clock:
+        """The clock of a list whose parent is there, locked.
 
-        Whoever added a list while the first lock was waited for had it done before: the second look finds it,
-        and by then nobody can add another.
+        Raises Conflict when the parent came to be after the lock was asked for: then all is run again.
         """
-        await self._lock({}, [bucket])
+        clock = await self.clock(path)
+        if clock is None or clock.list is None:
+            raise Conflict(f"the parent of {path} was created meanwhile")
+        return clock
+
+    async def clocks_of_bucket(self, bucket: str) -> list[Clock]:
+        """The clocks of all lists in a bucket, locked."""
         await self._lock({}, [bucket])
         return [
             clock
@@ -196,9 +210,7 @@ class Unit:
         return row
 
     async def _before(self, path: Path, chosen: int | None) -> tuple[Clock, Stored | None]:
-        clock = await self.clock(path.list)
-        assert clock is not None, f"no list at {path.list}"
-        assert clock.list is not None, f"no parent above {path.list}"
+        clock = await self.standing(path.list)
         previous = await self.object(path)
         mine = previous is not None and previous.timestamp == chosen
         if chosen is not None and not mine and await self.taken(path.list, chosen):
@@ -266,9 +278,7 @@ class Unit:
 
         Only where no object has been read yet may that be back, and never behind what readers were given.
         """
-        clock = await self.clock(path)
-        assert clock is not None, f"no list at {path}"
-        assert clock.list is not None, f"no parent above {path}"
+        clock = await self.standing(path)
         self._tick(replace(clock, timestamp=timestamp, version=clock.version + 1))
 
     # Undoing and sending
