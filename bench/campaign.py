@@ -129,7 +129,7 @@ def interleave(
         vacuum(contenders)
         for contender in contenders:
             contender.world = seed.touch_last(contender.world)
-            seed.check_answers(contender.world)
+            seed.check_answers(contender.world, workloads)
         for workload in workloads:
             for turn in range(len(contenders)):
                 contender = contenders[(turn + round_no) % len(contenders)]

@@ -126,7 +126,8 @@ def _check_record(_world: World, response: httpx.Response) -> None:
     expect_status(response, 200)
     data = response.json()["data"]
     for name, value in dataset.record(0).items():
-        _expect(f"field {name}", data.get(name), value)
+        if name != "title":  # it tells the revision, and in one collection W7 replaces what W1 reads
+            _expect(f"field {name}", data.get(name), value)
     _expect("id", data["id"], dataset.record_id(0))
 
 
