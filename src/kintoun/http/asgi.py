@@ -75,7 +75,6 @@ class Adapter:
             await self._body(headers, receive),
             base=self._base.of(scope.get("scheme", "http"), headers),
             peer=client[0] if client else None,
-            raw_path=raw_path.decode("latin-1"),
         )
 
     async def _body(self, headers: dict[str, str], receive: Receive) -> bytes:
@@ -130,6 +129,9 @@ class Base:
 def decoded(raw_path: bytes | str) -> str:
     """The path, percent-decoded as a whole: an encoded slash separates segments (protocol section 1.1)."""
     try:
-        return unquote_to_bytes(raw_path).decode()
+        path = unquote_to_bytes(raw_path).decode()
     except UnicodeDecodeError:
-        raise ProtocolError(400, INVALID_PARAMETERS, "Invalid URL path.") from None
+        path = "\0"
+    if "\0" in path:
+        raise ProtocolError(400, INVALID_PARAMETERS, "Invalid URL path.")
+    return path

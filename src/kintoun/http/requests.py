@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
 
 class Request:
@@ -10,7 +11,8 @@ class Request:
 
     `path` is decoded and has the version prefix, `query` is the raw query string, `headers` have lower-case
     names. `base` is what the URLs in answers begin with, as `https://example.org`. `in_batch` tells that
-    it came out of one.
+    it came out of one. `parameters` are the values of the endpoint's pattern, set when
+    the request is routed.
     """
 
     __slots__ = (
@@ -23,7 +25,6 @@ class Request:
         "path",
         "peer",
         "query",
-        "raw_path",
     )
 
     def __init__(
@@ -36,7 +37,6 @@ class Request:
         *,
         base: str = "http://localhost",
         peer: str | None = None,
-        raw_path: str | None = None,
         in_batch: bool = False,
     ) -> None:
         self.method = method
@@ -46,9 +46,13 @@ class Request:
         self.body = body
         self.base = base
         self.peer = peer
-        self.raw_path = raw_path if raw_path is not None else path
         self.in_batch = in_batch
         self.parameters: tuple[str, ...] = ()
+
+    @property
+    def raw_path(self) -> str:
+        """The path, percent-encoded again."""
+        return quote(self.path, safe="/:@!$&'()*+,;=~")
 
     @property
     def url(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from kintoun.http.answers import error_answer
-from kintoun.http.asgi import Base, Limits, Respond, decoded
+from kintoun.http.asgi import Base, Limits, Respond
 from kintoun.http.requests import Request
 from kintoun.http.wire import Wire, complete
 from kintoun.model.errors import INVALID_PARAMETERS, REQUEST_TOO_LARGE, ProtocolError, invalid
@@ -43,22 +43,25 @@ class Adapter:
             if len(value) > most:
                 raise invalid("header", name, f"{name} is longer than {most} bytes")
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        raw_path, query = scope.path, scope.query_string
-        if len(raw_path) + len(query) > self._limits.url:
+        # Granian has percent-decoded the path already: decoding it again would read `%252F` as a slash.
+        path, query = scope.path, scope.query_string
+        if len(path) + len(query) > self._limits.url:
             raise ProtocolError(414, INVALID_PARAMETERS, f"The URL is longer than {self._limits.url} bytes.")
+        if (not path.isascii() and "\ufffd" in path) or "\0" in path:
+            # The replacement character is what Granian puts for bytes that are no UTF-8.
+            raise ProtocolError(400, INVALID_PARAMETERS, "Invalid URL path.")
         headers.setdefault("host", scope.authority or "")
         body = b""
         if "content-length" in headers or "transfer-encoding" in headers:
             body = await self._body(headers, protocol)
         return Request(
             scope.method,
-            decoded(raw_path) if "%" in raw_path else raw_path,
+            path,
             query.encode(),
             headers,
             body,
             base=self._base.of(scope.scheme, headers),
             peer=scope.client,
-            raw_path=raw_path,
         )
 
     async def _body(self, headers: dict[str, str], protocol: Any) -> bytes:

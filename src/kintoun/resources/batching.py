@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from kintoun.http.answers import Answer, error_answer
 from kintoun.http.requests import Request
@@ -50,7 +50,6 @@ def _sub_request(outer: Request, item: BatchItem) -> Request:
     if item.body is not None:
         body = json.encode(item.body)
         headers["content-type"] = "application/json"
-    raw = quote(path, safe="/%:@!$&'()*+,;=~-._")
     decoded = unquote_to_bytes(path).decode("utf-8", "replace")
     return Request(
         item.method,
@@ -60,7 +59,6 @@ def _sub_request(outer: Request, item: BatchItem) -> Request:
         body,
         base=outer.base,
         peer=outer.peer,
-        raw_path=raw,
         in_batch=True,
     )
 
@@ -131,7 +129,6 @@ def _redirected(request: Request, answer: Answer) -> Request:
         request.body,
         base=request.base,
         peer=request.peer,
-        raw_path=path,
         in_batch=True,
     )
 

@@ -96,8 +96,8 @@ class Unit:
             fresh = {clock.path: clock for clock in clocks if self._clocks.get(clock.path) is None}
             self._clocks.update(fresh)
             # What was read of a list before it was locked may have changed since.
-            for path in [path for path in self._objects if path.list in fresh]:
-                del self._objects[path]
+            for stale in [path for path in self._objects if path.list in fresh]:
+                del self._objects[stale]
             # A statement that waited has not seen what was added meanwhile; another one does.
             missing = any(self._clocks[path] is None for path in lists.values())
             more = bool(fresh) and (missing or bool(buckets))
