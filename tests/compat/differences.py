@@ -94,6 +94,14 @@ DIFFERENCES: tuple[Difference, ...] = (
         refused(seen.nested_too_deep),
     ),
     Difference(
+        "no-nul-in-paths",
+        "1.1",
+        "`%00` in a path is an ill-formed id, told only to who may know.",
+        "400 `Invalid URL path.`",
+        "What cannot be stored need not be looked for.",
+        seen.nul_in_path,
+    ),
+    Difference(
         "media-types-in-any-case",
         "1.1",
         "`APPLICATION/JSON` is refused with 415.",
@@ -112,8 +120,8 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "exposed-everywhere",
         "1.3",
-        "Answers to OPTIONS, 405 and some others do not say which headers scripts may read.",
-        "Every answer has `Access-Control-Expose-Headers`.",
+        "Answers to OPTIONS, 405 and some errors do not say which headers scripts may read, or only some.",
+        "Every answer has `Access-Control-Expose-Headers`, the same for all answers to a request.",
         "A script that is told to wait should be able to read for how long.",
         seen.exposed_everywhere,
     ),

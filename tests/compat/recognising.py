@@ -90,3 +90,8 @@ def in_scenario(name: str) -> Callable[[Exchange], bool]:
 def value(mismatch: Mismatch, *suffixes: str) -> bool:
     """Whether the disagreement is about one of these places."""
     return mismatch.where.removesuffix(" (timestamp)").endswith(suffixes)
+
+
+def header_names(values: list[str] | None) -> set[str]:
+    """The names that a header such as `Access-Control-Expose-Headers` lists."""
+    return {name.strip() for name in ",".join(values or ()).split(",") if name}
