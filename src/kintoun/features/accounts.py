@@ -75,13 +75,16 @@ class AccountPolicy:
         self._verifying: dict[bytes, asyncio.Task[Claim | None]] = {}
 
     async def identify(self, request: Request, store: Store) -> Claim | None:
-        credentials = basic_credentials(request)
-        if credentials is None or not ACCOUNT.accepts(credentials[0]):
+        header = request.headers.get("authorization")
+        if header is None:
             return None
-        name = self._name(request)
+        name = self._name(header)
         claim = self._claims.get(name)
         if claim is not None:
             return claim
+        credentials = basic_credentials(request)
+        if credentials is None or not ACCOUNT.accepts(credentials[0]):
+            return None
         # Requests that come at once with the same credentials wait for one verification.
         task = self._verifying.get(name)
         if task is None:
@@ -103,13 +106,14 @@ class AccountPolicy:
             self._claims.popitem(last=False)
         return claim
 
-    def _name(self, request: Request) -> bytes:
-        header = request.headers["authorization"].encode()
-        return hashlib.blake2b(header, key=self._key, digest_size=16).digest()
+    def _name(self, header: str) -> bytes:
+        """What a credential is remembered by, which does not tell what it is."""
+        return hashlib.blake2b(header.encode(), key=self._key, digest_size=16).digest()
 
     def forget(self, request: Request) -> None:
-        if "authorization" in request.headers:
-            self._claims.pop(self._name(request), None)
+        header = request.headers.get("authorization")
+        if header is not None:
+            self._claims.pop(self._name(header), None)
 
 
 async def prepare(context: Context, data: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote
 
 
@@ -12,7 +13,8 @@ class Request:
     `path` is decoded and has the version prefix, `query` is the raw query string, `headers` have lower-case
     names. `base` is what the URLs in answers begin with, as `https://example.org`. `in_batch` tells that
     it came out of one. `parameters` are the values of the endpoint's pattern, set when
-    the request is routed.
+    the request is routed. Out of a batch come also the `payload`, which is the body decoded, and
+    the `new_id` that an object posted without one will have.
     """
 
     __slots__ = (
@@ -21,8 +23,10 @@ class Request:
         "headers",
         "in_batch",
         "method",
+        "new_id",
         "parameters",
         "path",
+        "payload",
         "peer",
         "query",
     )
@@ -48,6 +52,8 @@ class Request:
         self.peer = peer
         self.in_batch = in_batch
         self.parameters: tuple[str, ...] = ()
+        self.payload: Any = None
+        self.new_id: str | None = None
 
     @property
     def raw_path(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 import string
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -23,7 +22,9 @@ def random_name() -> str:
 
 def random_uuid() -> str:
     """A version 4 UUID in its usual form."""
-    return str(uuid.uuid4())
+    digits = secrets.token_hex(16)
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 @dataclass(frozen=True, eq=False, slots=True)

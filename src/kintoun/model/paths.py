@@ -42,7 +42,8 @@ class Path(NamedTuple):
     @property
     def children(self) -> tuple[ListPath, ...]:
         """The lists that come and go with the object."""
-        return tuple(ListPath(kind, self.ids) for kind in CHILDREN.get(self.kind, ()))
+        kinds = CHILDREN.get(self.kind)
+        return tuple(ListPath(kind, self.ids) for kind in kinds) if kinds else ()
 
     def __str__(self) -> str:
         return self.kind.object_form % self.ids

@@ -30,10 +30,11 @@ class Access:
         """Whether a setting such as `record_read` names one of the principals."""
         if not self._settings:
             return False
-        return any(
-            not principals.isdisjoint(self._settings.get(f"{kind.name}_{permission}", ()))
-            for permission in permissions
-        )
+        for permission in permissions:
+            named = self._settings.get(f"{kind.name}_{permission}")
+            if named is not None and not principals.isdisjoint(named):
+                return True
+        return False
 
     def may_read_all(self, kind: Kind, above: Above, principals: frozenset[str]) -> bool:
         """Whether every object of a list may be read, its own grants aside."""

@@ -46,21 +46,15 @@ def _sub_request(outer: Request, item: BatchItem) -> Request:
         path = PREFIX + path
     headers = {name: value for name, value in outer.headers.items() if name not in _OF_THE_BODY}
     headers.update((name.lower(), value) for name, value in item.headers.items())
-    body = b""
     if item.body is not None:
-        body = json.encode(item.body)
         headers["content-type"] = "application/json"
-    decoded = unquote_to_bytes(path).decode("utf-8", "replace")
-    return Request(
-        item.method,
-        decoded,
-        query.encode(),
-        headers,
-        body,
-        base=outer.base,
-        peer=outer.peer,
-        in_batch=True,
+    if "%" in path:
+        path = unquote_to_bytes(path).decode("utf-8", "replace")
+    request = Request(
+        item.method, path, query.encode(), headers, base=outer.base, peer=outer.peer, in_batch=True
     )
+    request.payload = item.body
+    return request
 
 
 _OF_THE_BODY = frozenset(("content-length", "content-encoding", "transfer-encoding"))
@@ -85,12 +79,24 @@ def _needs_of(request: Request) -> Needs:
     ids = tuple(segments[1::2])
     if len(ids) < len(kind.lineage):
         place = ListPath(kind, ids)
-        writes = request.method in ("POST", "DELETE")
-        return Needs((place,) if writes else (), (), place.lineage)
+        if request.method == "POST":
+            return _needs_of_post(request, place)
+        return Needs((place,) if request.method == "DELETE" else (), (), place.lineage)
     path = Path(kind, ids)
     if request.method in ("PUT", "PATCH", "DELETE"):
         return needs_of(path)
     return Needs((), (), path.lineage)
+
+
+def _needs_of_post(request: Request, place: ListPath) -> Needs:
+    """As for a PUT, once the id is known: the one that the body gives, or a new one."""
+    data = (request.payload or {}).get("data")
+    given = data.get("id") if isinstance(data, dict) else None
+    if given is None and place.kind.new_id is not None:
+        given = request.new_id = place.kind.new_id()
+    if given is None or not place.kind.accepts(given):
+        return Needs((place,), (), place.lineage)
+    return needs_of(place.object(given))
 
 
 async def _run(work: Work, request: Request) -> bytes:
@@ -121,16 +127,8 @@ async def _run(work: Work, request: Request) -> bytes:
 def _redirected(request: Request, answer: Answer) -> Request:
     location = dict(answer.headers)["Location"].removeprefix(request.base)
     path, _, query = location.partition("?")
-    return Request(
-        request.method,
-        unquote_to_bytes(path).decode("utf-8", "replace"),
-        query.encode(),
-        request.headers,
-        request.body,
-        base=request.base,
-        peer=request.peer,
-        in_batch=True,
-    )
+    item = BatchItem(request.method, path + (f"?{query}" if query else ""), {}, request.payload)
+    return _sub_request(request, item)
 
 
 def _item(context: Context, request: Request, answer: Answer) -> bytes:

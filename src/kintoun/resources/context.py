@@ -114,12 +114,24 @@ class _Job:
             return await self._action(work)
         finally:
             context.work = None
+            context._principals.clear()
 
 
 class Context:
     """One request's way through the server: who asks, and the transaction it runs in, if it runs in one."""
 
-    __slots__ = ("_claims", "changes", "claim", "notes", "principals", "request", "service", "user", "work")
+    __slots__ = (
+        "_claims",
+        "_principals",
+        "changes",
+        "claim",
+        "notes",
+        "principals",
+        "request",
+        "service",
+        "user",
+        "work",
+    )
 
     def __init__(self, service: Service, request: Request) -> None:
         self.service = service
@@ -130,6 +142,7 @@ class Context:
         self.user: str | None = None
         self.principals: frozenset[str] = _ANYBODY
         self._claims: dict[str | None, Claim | None] = {}
+        self._principals: dict[str, frozenset[str]] = {}
         self.notes: dict[str, Any] = {}
 
     @property
@@ -148,7 +161,8 @@ class Context:
     def child(self, request: Request) -> Context:
         """The context of a request within this one's batch: the same transaction, its own caller."""
         child = Context(self.service, request)
-        child.work, child.changes, child._claims = self.work, self.changes, self._claims
+        child.work, child.changes = self.work, self.changes
+        child._claims, child._principals = self._claims, self._principals
         return child
 
     async def identify(self) -> None:
@@ -176,7 +190,9 @@ class Context:
         points = wanted.points
         if claim.witness is not None:
             points = (*points, claim.witness)
-        found = await self._read(wanted._replace(points=points, principals=(claim.user, AUTHENTICATED)))
+        _, _, clock, page, total = wanted
+        principals = (claim.user, AUTHENTICATED)
+        found = await self._read(Wanted(points, principals, clock, page, total))
         if claim.witness is not None and not confirmed(claim, found.points.pop()):
             await self._identify_again(self.request)
             return await self.load(wanted)
@@ -230,8 +246,11 @@ class Context:
             return
         if claim.witness is not None and not confirmed(claim, await work.unit.object(claim.witness)):
             raise StaleClaim(self.request)
-        groups = await work.unit.groups((claim.user, AUTHENTICATED))
-        self.principals = principals_of(claim.user, groups)
+        principals = self._principals.get(claim.user)
+        if principals is None:
+            groups = await work.unit.groups((claim.user, AUTHENTICATED))
+            principals = self._principals[claim.user] = principals_of(claim.user, groups)
+        self.principals = principals
 
     async def changed(self, change: Change) -> None:
         """Tell the hooks of a change, in its transaction."""

@@ -32,7 +32,7 @@ async def post_object(kind: Kind, context: Context, request: Request) -> Answer:
     kept = keep(lambda: envelope_of(context, request, kind))
     data: dict[str, Any] = (kept.value.data or {}) if kept.error is None else {}
     ill_formed = "id" in data and not kind.accepts(data["id"])
-    path = None if ill_formed else _place_of(place, data)
+    path = None if ill_formed else _place_of(place, data, request.new_id)
     kept = await prepared(context, kind, kept)
     needs = needs_of(path) if path is not None else Needs((), (), place.lineage)
 
@@ -66,8 +66,10 @@ async def post_object(kind: Kind, context: Context, request: Request) -> Answer:
     return await context.write(needs, act)
 
 
-def _place_of(place: ListPath, data: dict[str, Any]) -> Path | None:
+def _place_of(place: ListPath, data: dict[str, Any], new_id: str | None) -> Path | None:
     """Where the object will stand; None when it has no id and the kind makes none."""
     if "id" in data:
         return place.object(data["id"])
-    return place.object(place.kind.new_id()) if place.kind.new_id is not None else None
+    if new_id is None and place.kind.new_id is not None:
+        new_id = place.kind.new_id()
+    return place.object(new_id) if new_id is not None else None

@@ -57,6 +57,8 @@ def needs_of(path: Path) -> Needs:
 
 
 def body_of(context: Context, request: Request) -> Any:
+    if request.payload is not None:
+        return request.payload
     limits = context.service.settings.limits
     return json.decode_body(request.body, writes=True, max_depth=limits.json_depth)
 

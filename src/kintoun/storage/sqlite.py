@@ -44,6 +44,10 @@ _UPSERT_OBJECT = (
     " ON CONFLICT (list, id) DO UPDATE SET ts = excluded.ts, deleted = excluded.deleted,"
     " body = excluded.body, grants = excluded.grants, acl = excluded.acl"
 )
+_POINTS = (
+    "SELECT o.deleted, o.id, o.ts, o.body, o.grants FROM object o"
+    " WHERE o.list = (SELECT k.list FROM clock k WHERE k.path = ?) AND o.id IN"
+)
 _INSERT_ENTRY = "INSERT INTO acl_entry (principal, permission, acl) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 
 
@@ -54,7 +58,7 @@ def _connect(file: str, settings: Storage) -> sqlite3.Connection:
     connection.execute("PRAGMA page_size = 8192")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {'FULL' if settings.durability == 'full' else 'NORMAL'}")
-    connection.execute("PRAGMA cache_size = -8000")
+    connection.execute("PRAGMA cache_size = -2000")
     connection.execute("PRAGMA temp_store = MEMORY")
     register_functions(connection)
     return connection
@@ -299,11 +303,15 @@ class SQLiteTransaction:
     async def points(
         self, paths: Sequence[Path], principals: Sequence[str]
     ) -> tuple[list[Stored | None], list[tuple[str, str]]]:
-        objects: list[Stored | None] = []
+        rows: dict[tuple[str, str], Stored] = {}
+        lists: dict[str, list[str]] = {}
         for path in paths:
-            sql, values = question(Wanted((path,)), Dialect.SQLITE)
-            rows = self._run(sql, values)
-            objects.append(stored(rows[0]) if rows else None)
+            lists.setdefault(str(path.list), []).append(path.id)
+        for place, ids in lists.items():
+            marks = ", ".join("?" * len(ids))
+            for row in self._run(f"{_POINTS} ({marks})", (place, *ids)):
+                rows[place, row[1]] = stored(row)
+        objects = [rows.get((str(path.list), path.id)) for path in paths]
         groups: list[tuple[str, str]] = []
         if principals:
             wanted = Wanted(principals=tuple(principals))

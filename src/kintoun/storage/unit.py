@@ -58,6 +58,7 @@ class Unit:
         self._clocks: dict[ListPath, Clock | None] = {}
         self._objects: dict[Path, Stored | None] = {}
         self._groups: dict[str, set[str]] = {}
+        self._buckets: set[str] = set()
         self._members: dict[tuple[int, str], tuple[str, ...]] = {}
         self._unlinked: dict[int, bool] = {}
         self._changed: set[ListPath | Path] = set()
@@ -66,7 +67,7 @@ class Unit:
     # Reading
 
     async def prepare(self, needs: Iterable[Needs]) -> None:
-        """Lock and fetch what the writes of a group are known to touch."""
+        """Lock and fetch what the writes of a group are known to touch, as far as it is not there yet."""
         lists: dict[str, ListPath] = {}
         buckets: set[str] = set()
         points: dict[Path, None] = {}
@@ -75,10 +76,11 @@ class Unit:
             for path in need.lists:
                 if path not in self._clocks:
                     lists[str(path)] = path
-            buckets.update(need.buckets)
+            buckets.update(bucket for bucket in need.buckets if bucket not in self._buckets)
             points.update(dict.fromkeys(need.points))
-            principals.update(dict.fromkeys(need.principals))
-        await self._lock(lists, sorted(buckets))
+            principals.update((user, None) for user in need.principals if user not in self._groups)
+        if lists or buckets:
+            await self._lock(lists, sorted(buckets))
         missing = [path for path in points if path not in self._objects]
         if missing or principals:
             await self._fetch(missing, list(principals))
@@ -101,6 +103,7 @@ class Unit:
             # A statement that waited has not seen what was added meanwhile; another one does.
             missing = any(self._clocks[path] is None for path in lists.values())
             more = bool(fresh) and (missing or bool(buckets))
+        self._buckets.update(buckets)
 
     async def _fetch(self, paths: Sequence[Path], principals: Sequence[str]) -> None:
         objects, groups = await self.transaction.points(paths, principals)
@@ -128,7 +131,8 @@ class Unit:
 
     async def clocks_of_bucket(self, bucket: str) -> list[Clock]:
         """The clocks of all lists in a bucket, locked."""
-        await self._lock({}, [bucket])
+        if bucket not in self._buckets:
+            await self._lock({}, [bucket])
         return [
             clock
             for path, clock in self._clocks.items()
@@ -224,16 +228,9 @@ class Unit:
             live, dead = (live, dead - 1) if previous.deleted else (live - 1, dead)
         live, dead = (live, dead + 1) if row.deleted else (live + 1, dead)
         self._remember(self._objects, path, row)
-        self._tick(
-            replace(
-                clock,
-                timestamp=max(clock.timestamp, row.timestamp),
-                version=clock.version + 1,
-                live=live,
-                dead=dead,
-                bytes=size,
-            )
-        )
+        timestamp = max(clock.timestamp, row.timestamp)
+        version, watermark = clock.version + 1, clock.watermark
+        self._tick(Clock(clock.path, clock.list, timestamp, version, live, dead, size, watermark))
 
     async def _link(self, path: ListPath) -> None:
         """Give the list at `path` a new number: its parent has come to be."""
