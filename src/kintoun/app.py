@@ -12,8 +12,9 @@ import structlog
 from kintoun.config import feature
 from kintoun.http import asgi, rsgi
 from kintoun.http.answers import Answer, error_answer
-from kintoun.http.asgi import Base, Limits, Receive, Scope, Send
+from kintoun.http.asgi import Receive, Scope, Send
 from kintoun.http.cors import Cors
+from kintoun.http.limits import Base, Limits
 from kintoun.http.requests import Request
 from kintoun.http.routing import Endpoint, Router
 from kintoun.http.wire import Wire
@@ -208,7 +209,8 @@ class Application:
     def __init__(self, composition: Composition) -> None:
         self.composition = composition
         settings = composition.settings
-        limits = Limits(settings.limits.body_bytes, settings.limits.url_bytes, settings.limits.header_bytes)
+        most = settings.limits
+        limits = Limits(most.body_bytes, most.url_bytes, most.header_bytes, most.body_seconds)
         base = Base(settings.http.public_scheme, settings.http.public_host)
         parts = (composition.respond, composition.service.wire, limits, base)
         self._asgi = asgi.Adapter(*parts)

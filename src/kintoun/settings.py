@@ -183,6 +183,9 @@ class Limits(Section, frozen=True):
     body_bytes: Annotated[Positive, Meta(description="Size of a request body, in bytes (413 above).")] = (
         16 * 1024 * 1024
     )
+    body_seconds: Annotated[
+        Seconds, Meta(description="How long the body of a request may take to arrive (408 after that).")
+    ] = 60.0
     json_depth: Annotated[int, Meta(ge=400, le=900, description="Nesting of a JSON body.")] = 400
     url_bytes: Annotated[Positive, Meta(description="Length of the path and query string, in bytes.")] = (
         16_384

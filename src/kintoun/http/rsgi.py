@@ -5,13 +5,18 @@ It does what `asgi` does for some twenty microseconds less: one call carries the
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import Any
 
+from granian._granian import RSGIProtocolClosed as ProtocolClosed
+
 from kintoun.http.answers import error_answer
-from kintoun.http.asgi import Base, Limits, Respond
+from kintoun.http.asgi import Respond
+from kintoun.http.limits import Base, Limits
 from kintoun.http.requests import Request
 from kintoun.http.wire import Wire, complete
-from kintoun.model.errors import INVALID_PARAMETERS, REQUEST_TOO_LARGE, ProtocolError, invalid
+from kintoun.model.errors import INVALID_PARAMETERS, ProtocolError
 
 
 class Adapter:
@@ -24,6 +29,11 @@ class Adapter:
         self._base = base
 
     async def __call__(self, scope: Any, protocol: Any) -> None:
+        # A client that hangs up waits for no answer.
+        with suppress(ProtocolClosed):
+            await self._serve(scope, protocol)
+
+    async def _serve(self, scope: Any, protocol: Any) -> None:
         request = _UNREAD
         try:
             request = await self._request(scope, protocol)
@@ -38,22 +48,25 @@ class Adapter:
 
     async def _request(self, scope: Any, protocol: Any) -> Request:
         headers: dict[str, str] = {}
-        most = self._limits.header
+        limits = self._limits
         for name, value in scope.headers.items():
-            if len(value) > most:
-                raise invalid("header", name, f"{name} is longer than {most} bytes")
+            if len(value) > limits.header:
+                raise limits.too_long(name)
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         # Granian has percent-decoded the path already: decoding it again would read `%252F` as a slash.
         path, query = scope.path, scope.query_string
-        if len(path) + len(query) > self._limits.url:
-            raise ProtocolError(414, INVALID_PARAMETERS, f"The URL is longer than {self._limits.url} bytes.")
+        limits.check_url(len(path) + len(query))
         if (not path.isascii() and "\ufffd" in path) or "\0" in path:
             # The replacement character is what Granian puts for bytes that are no UTF-8.
             raise ProtocolError(400, INVALID_PARAMETERS, "Invalid URL path.")
         headers.setdefault("host", scope.authority or "")
         body = b""
-        if "content-length" in headers or "transfer-encoding" in headers:
-            body = await self._body(headers, protocol)
+        if limits.expects_body(scope.method, headers):
+            try:
+                async with asyncio.timeout(limits.seconds):
+                    body = await self._body(headers, protocol)
+            except TimeoutError:
+                raise limits.too_slow() from None
         return Request(
             scope.method,
             path,
@@ -65,25 +78,16 @@ class Adapter:
         )
 
     async def _body(self, headers: dict[str, str], protocol: Any) -> bytes:
-        length = headers.get("content-length")
-        if length is not None and length.isdigit():
-            if int(length) > self._limits.body:
-                raise self._too_large()
+        if "content-length" in headers:
             whole: bytes = await protocol()
             return whole
         parts: list[bytes] = []
         size = 0
         async for part in protocol:
             size += len(part)
-            if size > self._limits.body:
-                raise self._too_large()
+            self._limits.check_body(size)
             parts.append(part)
         return b"".join(parts)
-
-    def _too_large(self) -> ProtocolError:
-        return ProtocolError(
-            413, REQUEST_TOO_LARGE, f"The request body is larger than {self._limits.body} bytes."
-        )
 
 
 _UNREAD = Request("GET", "/")

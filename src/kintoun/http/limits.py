@@ -1,0 +1,63 @@
+"""What both adapters hold requests to, and what absolute URLs begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from kintoun.model.errors import INVALID_PARAMETERS, REQUEST_TOO_LARGE, ProtocolError, invalid
+
+WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
+
+
+class Limits(NamedTuple):
+    """The most that a request may send, in bytes, and the seconds that its body may take to arrive."""
+
+    body: int
+    url: int
+    header: int
+    seconds: float
+
+    def check_url(self, size: int) -> None:
+        """Refuse a URL that is too long."""
+        if size > self.url:
+            raise ProtocolError(414, INVALID_PARAMETERS, f"The URL is longer than {self.url} bytes.")
+
+    def too_long(self, name: str) -> ProtocolError:
+        """The answer to a header that is too long."""
+        return invalid("header", name, f"{name} is longer than {self.header} bytes")
+
+    def check_body(self, size: int) -> None:
+        """Refuse a body that is, or says that it is, too large."""
+        if size > self.body:
+            message = f"The request body is larger than {self.body} bytes."
+            raise ProtocolError(413, REQUEST_TOO_LARGE, message)
+
+    def too_slow(self) -> ProtocolError:
+        """The answer to a body that did not arrive in time."""
+        message = f"The request body took longer than {self.seconds:g} seconds."
+        return ProtocolError(408, INVALID_PARAMETERS, message)
+
+    def expects_body(self, method: str, headers: Mapping[str, str]) -> bool:
+        """Whether there may be a body to read; refuses one that says that it is too large."""
+        length = headers.get("content-length")
+        if length is None:
+            return method in WITH_BODY or "transfer-encoding" in headers
+        if length.isdigit():
+            self.check_body(int(length))
+        return length != "0"
+
+
+class Base:
+    """What absolute URLs begin with: the deployment's own scheme and host, or those of the request."""
+
+    def __init__(self, scheme: str | None, host: str | None) -> None:
+        self._scheme = scheme
+        self._host = host
+
+    def of(self, scheme: str, headers: Mapping[str, str]) -> str:
+        """The scheme and host of a request's URLs. Raises InvalidParameters for a host that is none."""
+        host = self._host or headers.get("host") or "localhost"
+        if not host.isprintable() or not host.isascii():
+            raise invalid("header", "Host", "Invalid host")
+        return f"{self._scheme or scheme}://{host}"
