@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import time
@@ -57,8 +58,12 @@ async def kill_workers_under_load(server: Server, rounds: int) -> None:
 
 def workers(server: Server) -> list[psutil.Process]:
     """The processes that serve: the children of the first that are not Python's own helpers."""
-    children = psutil.Process(server.pid).children()
-    return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
+    alive = []
+    for child in psutil.Process(server.pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "resource_tracker" not in " ".join(child.cmdline()):
+                alive.append(child)
+    return alive
 
 
 async def replaced(server: Server, before: list[psutil.Process]) -> None:
