@@ -30,7 +30,7 @@ class Adapter:
         self._base = base
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request("GET", "/")
+        request = Request(scope["method"], "/")
         try:
             request = await self._request(scope, receive)
             answer = await self._respond(request)

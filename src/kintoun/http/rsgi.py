@@ -41,7 +41,7 @@ class Adapter:
         except ProtocolError as error:
             answer = error_answer(error)
         headers = complete(self._wire, request, answer)
-        if answer.body and request.method != "HEAD" and answer.status != 304:
+        if answer.body and scope.method != "HEAD" and answer.status != 304:
             protocol.response_bytes(answer.status, headers, answer.body)
         else:
             protocol.response_empty(answer.status, headers)

@@ -71,7 +71,7 @@ def _needs(requests: list[Request]) -> Needs:
 
 
 def _needs_of(request: Request) -> Needs:
-    segments = request.path.removeprefix(PREFIX).split("/")[1:]
+    segments = request.path.removeprefix(PREFIX).split("/")[1:] or [""]
     kind = BY_PLURAL.get(segments[(len(segments) - 1) // 2 * 2])
     plurals = tuple(segments[::2])
     if kind is None or plurals != tuple(step.plural for step in kind.lineage):

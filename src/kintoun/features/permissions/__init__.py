@@ -38,7 +38,7 @@ _FAILED = {"description": "The present ETag is not the one demanded.", "headers"
 OPERATIONS = {
     "GET": {
         "summary": "List what one may do",
-        "description": "Every object that the caller has a permission on. Filters and order know its fields only.",
+        "description": "Every object that the caller has a permission on. Only known fields filter and sort.",
         "parameters": _QUERY,
         "responses": {
             "200": {
