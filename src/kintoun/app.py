@@ -38,7 +38,7 @@ from kintoun.resources.erasure import delete_user_data
 from kintoun.resources.root import ENDPOINTS
 from kintoun.settings import Settings
 from kintoun.storage import make_store
-from kintoun.storage.reclaiming import reclaim_for_ever
+from kintoun.storage.reclaiming import reclaim
 from kintoun.storage.rows import Conflict, Unavailable
 
 log = structlog.get_logger()
@@ -46,6 +46,10 @@ log = structlog.get_logger()
 OVERLOADED = "Service temporary unavailable due to overloading or maintenance, please retry later."
 BROKEN = "A programmatic error occurred, developers have been informed."
 GONE = "The service you are trying to connect no longer exists at this location."
+
+
+BACKGROUND_PAUSE_SECONDS = 10.0
+"""How long background work that ended waits before it is run again."""
 
 
 class Composition:
@@ -132,7 +136,7 @@ class Composition:
                 "Validates collection records with JSON schemas.",
                 f"{self.settings.project.docs}concepts/schemas/",
             )
-        self.background(lambda: reclaim_for_ever(self.service.store))
+        self.background(lambda: reclaim(self.service.store))
         for name in self.settings.features:
             feature(name)().setup(self, self.settings.sections.get(name))
         self.service.policies = tuple(
@@ -152,7 +156,7 @@ class Composition:
     async def start(self) -> None:
         await self.service.store.open()
         for work in self._background:
-            self._tasks.append(asyncio.ensure_future(work()))
+            self._tasks.append(asyncio.ensure_future(_go_on(work)))
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -183,6 +187,18 @@ class Composition:
     def _ended(self) -> bool:
         date = self.settings.end_of_service.date
         return date is not None and _moment(date) < datetime.now(UTC)
+
+
+async def _go_on(work: Callable[[], Awaitable[None]]) -> None:
+    """Run background work, and again after a while when it ends or fails."""
+    while True:
+        try:
+            await work()
+        except (Unavailable, Conflict) as error:
+            log.warning("background work waits for the storage", error=str(error))
+        except Exception:
+            log.exception("background work failed")
+        await asyncio.sleep(BACKGROUND_PAUSE_SECONDS)
 
 
 def _moment(date: str) -> datetime:

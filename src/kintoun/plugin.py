@@ -63,7 +63,7 @@ class Registry(Protocol):
         ...
 
     def background(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Run a task in every worker for as long as it serves."""
+        """Run a task in every worker, again and again with pauses; done twice it must do no harm."""
         ...
 
 

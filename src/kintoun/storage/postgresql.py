@@ -258,8 +258,9 @@ class PostgreSQL:
             await self.fetch(schema.VERSION_TABLE.format_map(schema.TYPES["postgresql"]))
         transaction = await self.begin()
         try:
-            # Processes that start together migrate one after the other.
-            await transaction.fetch("LOCK TABLE schema_version IN ACCESS EXCLUSIVE MODE")
+            # Processes that start together migrate one after the other, behind the row of the empty schema.
+            await transaction.fetch("INSERT INTO schema_version (version) VALUES (0) ON CONFLICT DO NOTHING")
+            await transaction.fetch("SELECT version FROM schema_version WHERE version = 0 FOR UPDATE")
             rows = await transaction.fetch("SELECT coalesce(max(version), 0) FROM schema_version")
             before = int(rows[0][0])
             for version, steps in schema.statements("postgresql", before):

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 from kintoun.storage import Store
-from kintoun.storage.rows import Conflict, Unavailable
 from kintoun.storage.unit import Needs, Unit
 
 STEP = 500
 """Rows deleted in one transaction, so that no writer waits long behind it."""
 
 PAUSE_SECONDS = 0.05
-IDLE_SECONDS = 10.0
 
 
 class _Step:
@@ -45,11 +42,3 @@ async def reclaim(store: Store) -> None:
     while more:
         more = await store.write(_Step())
         await asyncio.sleep(PAUSE_SECONDS)
-
-
-async def reclaim_for_ever(store: Store) -> None:
-    """Reclaim whenever there is something; the task of a worker."""
-    while True:
-        with suppress(Unavailable, Conflict):
-            await reclaim(store)
-        await asyncio.sleep(IDLE_SECONDS)
