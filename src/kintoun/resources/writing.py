@@ -17,7 +17,7 @@ from kintoun.model.envelope import Envelope, parse_envelope
 from kintoun.model.errors import CONSTRAINT_VIOLATED, InvalidParameters, ProtocolError, invalid
 from kintoun.model.kinds import BUCKET, RECORD, Kind
 from kintoun.model.paths import ListPath, Path
-from kintoun.model.permissions import NO_GRANTS, acl_text, with_author
+from kintoun.model.permissions import NO_GRANTS, acl_text, parse_acl, with_author
 from kintoun.resources.context import Context, Work
 from kintoun.resources.errors import PATCH_TYPES, unknown_parent
 from kintoun.resources.validation import validate
@@ -150,10 +150,21 @@ def owned(context: Context, path: Path, grants: str) -> str:
     return with_author(grants, context.author)
 
 
+def check_grants(context: Context, grants: str) -> None:
+    """Refuse an ACL in which a permission has more principals than the settings allow."""
+    most = context.service.settings.limits.principals
+    if len(grants) <= most:
+        return  # every principal has a character, so there cannot be too many
+    for name, principals in parse_acl(grants).items():
+        if len(principals) > most:
+            raise invalid("body", f"permissions.{name}", f"A permission has at most {most} principals")
+
+
 async def write(
     work: Work, action: Action, path: Path, own: Row, attributes: dict[str, Any], grants: str
 ) -> Stored:
     """Write the row and tell the hooks."""
+    check_grants(work.context, grants)
     chosen = await choose_timestamp(work, path, own, attributes.get("last_modified"))
     try:
         row = await work.unit.put(path, attributes, grants, chosen)
