@@ -40,6 +40,8 @@ class Correspondence:
         self._ids: list[tuple[str, str]] = []
         self.purged: set[str] = set()
         """Lists whose parent was deleted."""
+        self.deleted: set[str] = set()
+        """Paths of objects that were deleted, whether or not they came back."""
 
     def clocklike(self, value: Any) -> bool:
         """Whether a value can be a timestamp that a server took from its clock."""
@@ -59,6 +61,12 @@ class Correspondence:
             pairs.append((kinto, ours))
         return True
 
+    def may_be_new(self, scope: str, kinto: int, ours: int) -> bool:
+        """Whether neither of two timestamps of a list has been paired yet."""
+        known = self._pairs.get(scope, [])
+        fresh = all(kinto != k and ours != o for k, o in known)
+        return fresh and self.clocklike(kinto) and self.clocklike(ours)
+
     def goes_on(self, scope: str, ours: int) -> bool:
         """Whether our timestamp of a list whose parent was deleted is at least every one seen before."""
         return scope in self.purged and ours >= self._floors.get(scope, 0)
@@ -71,6 +79,7 @@ class Correspondence:
     def purge(self, path: str) -> None:
         """Forget the pairs of every list below a deleted object, but not how far our clocks had come."""
         prefix = path.rstrip("/") + "/"
+        self.deleted.add(path)
         for scope in [scope for scope in self._pairs if scope.startswith(prefix)]:
             pairs = self._pairs.pop(scope)
             self._floors[scope] = max([self._floors.get(scope, 0), *(ours for _, ours in pairs)])
@@ -85,6 +94,10 @@ class Correspondence:
         if not any(kinto in pair or ours in pair for pair in self._ids):
             self._ids.append((kinto, ours))
         return (kinto, ours) in self._ids
+
+    def id_name(self, value: str, side: int) -> str:
+        """The name that a generated id has on both sides; any other id is its own."""
+        return next((f"<id {index}>" for index, pair in enumerate(self._ids) if pair[side] == value), value)
 
     def same_text(self, kinto: str, ours: str) -> bool:
         """Whether two texts are equal once the generated ids and the times of both are named alike."""

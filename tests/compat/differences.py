@@ -264,6 +264,14 @@ DIFFERENCES: tuple[Difference, ...] = (
         seen.permissions_etag,
     ),
     Difference(
+        "permissions-conditions",
+        "8.6",
+        "A condition that `/permissions` does not meet is a 500.",
+        "412.",
+        "Conditions mean the same everywhere.",
+        seen.permissions_conditions,
+    ),
+    Difference(
         "permissions-contain",
         "8.6",
         "`contains_permissions` is refused as an unknown field, though `permissions` is known.",
@@ -291,7 +299,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "merge-onto-anything",
         "5.3",
-        "Merging an object onto a number, array or null is a 500.",
+        "Merging an object onto a number, array or null is a 500; an empty object changes nothing.",
         "It replaces the value.",
         "RFC 7396.",
         seen.merge_onto_anything,
@@ -303,6 +311,15 @@ DIFFERENCES: tuple[Difference, ...] = (
         "`JSON Patch operation failed:` and ours.",
         "Status, errno and details are the same; an error message is no place for data.",
         both_say("JSON Patch operation failed: ", "JSON Patch operation failed: "),
+    ),
+    Difference(
+        "hidden-writers-stay",
+        "5.4",
+        "A JSON Patch, or a merge patch of permissions, by somebody who is not among an object's own writers "
+        "removes all of them.",
+        "They stay, and the author is added.",
+        "A patch changes what it names.",
+        seen.hidden_writers_kept,
     ),
     Difference(
         "data-stays-an-object",

@@ -26,6 +26,8 @@ SCENARIOS = [
         get(P, user=None),
         head(P),
         head(P, user="bob"),
+        get(P, h={"If-None-Match": "*"}),
+        get(P, h={"If-Match": '"5"'}),
     ),
     scenario(
         "asking the permissions endpoint",

@@ -78,6 +78,26 @@ SCENARIOS = [
         for kind, value in (("a number", 1), ("an array", [1, 2]), ("null", None))
     ],
     scenario(
+        "merge patch of an empty object onto an array",
+        BASE,
+        record("r1", n=[1]),
+        merge(R1, {"data": {"n": {}}}),
+    ),
+    scenario(
+        "json patch by who does not see the permissions",
+        put(B, {"permissions": {"write": [CAROL]}}),
+        put(C, {"permissions": {"write": [BOB]}}),
+        put(R1, user="carol"),
+        json_patch(R1, [{"op": "add", "path": "/data/a", "value": 1}], user="bob"),
+    ),
+    scenario(
+        "merge patch of permissions by who does not see them",
+        put(B, {"permissions": {"write": [CAROL]}}),
+        put(C, {"permissions": {"write": [BOB]}}),
+        put(R1, user="carol"),
+        merge(R1, {"permissions": {"read": [ALICE]}}, user="bob"),
+    ),
+    scenario(
         "merge patch with a parameter",
         BASE,
         record("r1", o={"x": 1, "y": 2}),
