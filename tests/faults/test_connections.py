@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.postgres import Postgres
 from tests.sync.clients import Client, Load, Run
-from tests.sync.wire import Connection
+from tests.sync.wire import Connection, read_reply
 from tests.sync.world import ENGINES, judge, serving
 
 CUTTERS = 4
@@ -79,6 +79,22 @@ async def test_slow_connections_hold_nobody_up(engine: str, postgres: Postgres) 
         waits = [op.answered - op.invoked for op in run.history.operations if op.answered is not None]
         assert len(waits) > 100
         assert max(waits) / 1e9 < PATIENCE
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
+async def test_a_body_that_crawls_is_refused(framing: str) -> None:
+    with serving("sqlite", None, env={"KINTOUN_LIMITS__BODY_SECONDS": "1"}) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(f"PUT /v1/buckets/slow HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n".encode())
+        begin = time.monotonic()
+        answer = asyncio.create_task(read_reply(reader))
+        while not answer.done():
+            assert time.monotonic() - begin < 10
+            writer.write(b" " if "Length" in framing else b"1\r\n \r\n")
+            await asyncio.sleep(0.1)
+        writer.transport.abort()
+        assert answer.result().status == 408
+        assert 0.9 < time.monotonic() - begin < 5
 
 
 @contextlib.asynccontextmanager

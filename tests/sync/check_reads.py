@@ -79,9 +79,11 @@ def _stale(versions: ListVersions, listing: Listing, object_id: str, ts: int) ->
 
 
 def _superseded(versions: ListVersions, wanted: Version, listing: Listing) -> bool:
-    """Whether the object was written again before the last page was read: the next sync brings it."""
-    chain = versions.of[wanted.id]
-    return any(version.ts > (listing.etag or 0) and version.began < listing.answered for version in chain)
+    """Whether the object may have been written again before the last page: the next sync brings it."""
+    etag = listing.etag or 0
+    if any(version.ts > etag and version.began < listing.answered for version in versions.of[wanted.id]):
+        return True
+    return versions.may_have_changed(wanted.id, listing.invoked, listing.answered)
 
 
 def _violation(clause: str, listing: Listing, text: str, version: Version | None) -> Violation:

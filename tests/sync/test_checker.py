@@ -62,6 +62,18 @@ def a_record_written_while_paging_comes_with_the_next_sync(s: Script) -> None:
 
 
 @good
+def a_lost_write_may_take_a_record_out_of_the_pages(s: Script) -> None:
+    s.put("a", 1)
+    s.put("b", 2)
+    s.page(0, 2, 2)
+    s.history.faults.append(Fault("kill", 0, 1000))
+    s.lost_put("a", 3)
+    s.page(1, 2, last=True)
+    s.put("a", 4, 200)
+    s.since(2, 4, 4)
+
+
+@good
 def a_lost_write_that_was_never_done_is_not_missed(s: Script) -> None:
     s.put("a", 1)
     s.history.faults.append(Fault("kill", 0, 1000))
