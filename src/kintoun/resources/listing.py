@@ -117,7 +117,7 @@ async def get_list(kind: Kind, context: Context, request: Request) -> Answer:
         return _totals(context, path, asked, found)
     if kept is None:
         kept = _read_page(context, request, path, asked, found)
-        if whole:
+        if whole and context.work is None:  # a version that is not committed may never come to be
             context.service.pages.put(key, kept)
     headers = _headers(context, path, asked, found)
     if kept.next_page is not None:
