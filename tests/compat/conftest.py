@@ -8,6 +8,7 @@ import pytest
 
 from tests.compat.fleet import Fleet
 from tests.compat.running import Stage
+from tests.support.postgres import Postgres
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -18,7 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def stage() -> Iterator[Stage]:
-    fleet = Fleet()
+def stage(postgres: Postgres) -> Iterator[Stage]:
+    fleet = Fleet(postgres)
     yield Stage(fleet)
     fleet.close()

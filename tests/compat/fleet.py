@@ -111,9 +111,9 @@ IMPLEMENTATIONS = ("kinto", "kintoun-sqlite", "kintoun-postgresql", "kinto-twin"
 class Fleet:
     """Starts servers on demand and stops them all at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, postgres: Postgres) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="compat-"))
-        self._postgres: Postgres | None = None
+        self._postgres = postgres
         self._servers: dict[tuple[str, str], Server] = {}
         self._clients: dict[tuple[str, str], Client] = {}
         self._databases: dict[tuple[str, str], str] = {}
@@ -137,8 +137,6 @@ class Fleet:
             client.close()
         for server in self._servers.values():
             server.close()
-        if self._postgres is not None:
-            self._postgres.remove()
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _start(self, implementation: str, profile: str) -> Server:
@@ -159,8 +157,6 @@ class Fleet:
     def _database(self, implementation: str, store: str) -> str:
         key = (implementation, store)
         if key not in self._databases:
-            if self._postgres is None:
-                self._postgres = Postgres.start(self._directory / "postgres")
             name = f"{implementation}_{store}".replace("-", "_")
             self._databases[key] = self._postgres.create_database(name)
             # Durability is another room's subject; thousands of small commits are ours.

@@ -1,4 +1,4 @@
-"""One PostgreSQL for the tests that leave it alone, and one to kill."""
+"""A PostgreSQL to kill."""
 
 from __future__ import annotations
 
@@ -8,12 +8,6 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.postgres import Postgres
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    with Postgres.start(tempfile.mkdtemp(prefix="kintoun-pg-")) as server:
-        yield server
 
 
 @pytest.fixture

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
 from tests.support.inprocess import App, Databases, opened, settings_for
+from tests.support.postgres import Postgres
 
 ENGINES = ("sqlite", "postgresql")
 
 
 @pytest.fixture(scope="session")
-def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
-    made = Databases(tmp_path_factory.mktemp("databases"))
-    yield made
-    made.close()
+def databases(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Databases:
+    return Databases(tmp_path_factory.mktemp("databases"), postgres)
 
 
 @pytest.fixture(params=ENGINES)

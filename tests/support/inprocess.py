@@ -200,9 +200,9 @@ async def _empty(engine: Any) -> None:
 class Databases:
     """Where the applications of a test session keep their data: one database of each engine, emptied each time."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, postgres: Postgres) -> None:
         self._directory = directory
-        self._postgres: Postgres | None = None
+        self._postgres = postgres
         self._urls: dict[str, str] = {}
 
     def url(self, engine: str, name: str = "main") -> str:
@@ -212,15 +212,10 @@ class Databases:
             if engine == "sqlite":
                 self._urls[key] = f"sqlite:{self._directory / name}.sqlite"
             else:
-                self._postgres = self._postgres or Postgres.start(self._directory / "postgres")
                 self._urls[key] = self._postgres.create_database(f"in_process_{name}")
                 # What these tests promise does not depend on when the disk has what was committed.
                 self._postgres.psql(f"ALTER DATABASE in_process_{name} SET synchronous_commit = off")
         return self._urls[key]
-
-    def close(self) -> None:
-        if self._postgres is not None:
-            self._postgres.remove()
 
 
 def parsed(response: httpx.Response) -> Any:

@@ -1,4 +1,4 @@
-"""One PostgreSQL for all runs."""
+"""What all tests share: one PostgreSQL server, in which each makes databases of its own."""
 
 from __future__ import annotations
 
@@ -12,5 +12,6 @@ from tests.support.postgres import Postgres
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
+    """A server for the whole run. Its directory is not one of pytest's, which only their owner may enter."""
     with Postgres.start(tempfile.mkdtemp(prefix="kintoun-pg-")) as server:
         yield server
