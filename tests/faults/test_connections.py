@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import sys
+import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.postgres import Postgres
+from tests.support.servers import Server
 from tests.sync.clients import Client, Load, Run
 from tests.sync.wire import Connection, read_reply
 from tests.sync.world import ENGINES, judge, serving
@@ -83,7 +87,7 @@ async def test_slow_connections_hold_nobody_up(engine: str, postgres: Postgres) 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
 async def test_a_body_that_crawls_is_refused(framing: str) -> None:
-    with serving("sqlite", None, env={"KINTOUN_LIMITS__BODY_SECONDS": "1"}) as server:
+    with configured("[limits]\nbody_seconds = 1\n") as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(f"PUT /v1/buckets/slow HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n".encode())
         begin = time.monotonic()
@@ -95,6 +99,26 @@ async def test_a_body_that_crawls_is_refused(framing: str) -> None:
         writer.transport.abort()
         assert answer.result().status == 408
         assert 0.9 < time.monotonic() - begin < 5
+
+
+@contextlib.contextmanager
+def configured(toml: str) -> Iterator[Server]:
+    """A server with a configuration file of its own."""
+    directory = Path(tempfile.mkdtemp(prefix="kintoun-"))
+    (directory / "kintoun.toml").write_text(toml)
+    program = [
+        str(Path(sys.executable).parent / "kintoun"),
+        "serve",
+        "--data",
+        str(directory),
+        "--host",
+        "127.0.0.1",
+    ]
+    server = Server(lambda port: [*program, "--port", str(port)], directory, {})
+    try:
+        yield server.start()
+    finally:
+        server.close()
 
 
 @contextlib.asynccontextmanager
