@@ -157,17 +157,14 @@ class App:
         self.changes.clear()
 
     async def bait(self) -> None:
-        """Let another tenant have objects of every kind, beside and below what the tests use."""
+        """Let another tenant have objects of every kind, under ids that the tests use too."""
         marked = {"data": {"bait": BAIT, "n": 1, "title": "a"}}
-        await self.ok("PUT /buckets/bait", marked, user=MALLORY)
-        for bucket in ("bait", "b"):
-            response = await self.call(f"PUT /buckets/{bucket}/groups/{BAIT}", marked, user=MALLORY)
-            assert response.status_code == (201 if bucket == "bait" else 403)
-        await self.ok("PUT /buckets/bait/collections/c", marked, user=MALLORY)
-        for n in range(3):
-            await self.ok(f"PUT /buckets/bait/collections/c/records/r{n}", marked, user=MALLORY)
-        await self.ok(f"PUT /buckets/bait/collections/c/records/{BAIT}", marked, user=MALLORY)
-        await self.ok(f"DELETE /buckets/bait/collections/c/records/{BAIT}", user=MALLORY)
+        paths = ["/buckets/bait", f"/buckets/bait/groups/{BAIT}", "/buckets/bait/collections/c"]
+        paths += [f"/buckets/bait/collections/c/records/{name}" for name in ("r1", "r2", BAIT)]
+        requests: list[dict[str, Any]] = [{"method": "PUT", "path": path, "body": marked} for path in paths]
+        requests.append({"method": "DELETE", "path": paths[-1]})
+        answers = await self.ok("POST /batch", {"requests": requests}, user=MALLORY)
+        assert all(answer["status"] < 300 for answer in answers["responses"]), answers
 
 
 @asynccontextmanager
@@ -181,16 +178,17 @@ async def opened(settings: Settings, *plugins: Plugin) -> AsyncIterator[App]:
     await store.open()
     try:
         await store.migrate()
-        await _empty(composition.service.store.engine)
         app = App(application)
+        await reset(app)
         composition.after_commit(app.committed)
         yield app
     finally:
         await store.close()
 
 
-async def _empty(engine: Any) -> None:
-    transaction = await engine.begin()
+async def reset(app: App) -> None:
+    """Leave nothing in the database. (The numbers of lists begin anew at random, so no cache is misled.)"""
+    transaction = await app.application.composition.service.store.engine.begin()
     for table in TABLES:
         await transaction.fetch(f"DELETE FROM {table}")
     await transaction.write(Writes(clocks=schema.first_clocks()))
@@ -198,7 +196,7 @@ async def _empty(engine: Any) -> None:
 
 
 class Databases:
-    """Where the applications of a test session keep their data: one database of each engine, emptied each time."""
+    """Where in-process applications keep their data: one database of each engine, emptied each time."""
 
     def __init__(self, directory: Path, postgres: Postgres) -> None:
         self._directory = directory
@@ -212,9 +210,10 @@ class Databases:
             if engine == "sqlite":
                 self._urls[key] = f"sqlite:{self._directory / name}.sqlite"
             else:
-                self._urls[key] = self._postgres.create_database(f"in_process_{name}")
+                uri = self._urls[key] = self._postgres.create_database()
                 # What these tests promise does not depend on when the disk has what was committed.
-                self._postgres.psql(f"ALTER DATABASE in_process_{name} SET synchronous_commit = off")
+                database = uri.rpartition("/")[2]
+                self._postgres.psql(f'ALTER DATABASE "{database}" SET synchronous_commit = off')
         return self._urls[key]
 
 
