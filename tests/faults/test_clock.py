@@ -14,9 +14,13 @@ from tests.sync.world import judge, kill_and_restart, serving
 
 HOUR = 3600
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-CASES = [("inside", "sqlite"), ("inside", "postgresql"), *([("libfaketime", "sqlite")] if LIBRARIES else [])]
-"""Where the clock is falsified, in the server's own module or (where Debian's library is) for the whole
-process, and the engine."""
+CASES = [
+    ("inside", "sqlite"),
+    ("inside", "postgresql"),
+    *(pytest.param("libfaketime", "sqlite", marks=pytest.mark.campaign) for _ in LIBRARIES[:1]),
+]
+"""Where the clock is falsified, and the engine: in the server's own module, or (slowly, and where Debian's
+library is) for the whole process."""
 
 
 class FalseClock:
