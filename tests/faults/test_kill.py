@@ -1,4 +1,4 @@
-"""kill -9 under load, of the server and of its database: nothing acknowledged is lost, nothing is half done.
+"""kill -9 under load, of the server, its workers and its database: nothing is lost, nothing half done.
 
 ``KINTOUN_FAULT_ROUNDS`` says how often (default 2, in the campaign 100).
 """
@@ -129,6 +129,24 @@ async def test_the_server_is_killed(engine: str, postgres: Postgres) -> None:
 async def test_a_worker_is_killed(engine: str, postgres: Postgres) -> None:
     with serving(engine, postgres, workers=2) as server:
         await kill_workers_under_load(server, 1)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_a_worker_is_frozen(engine: str, postgres: Postgres) -> None:
+    """It may stop with a lock in its hand: the others wait for it, and no request fails."""
+    with serving(engine, postgres, workers=2) as server:
+        run = Run(server.url, LOAD, seed=DICE.randrange(10**6))
+
+        async def freeze_and_thaw() -> None:
+            await asyncio.sleep(DICE.uniform(0.3, 0.6))
+            frozen = DICE.choice(workers(server))
+            frozen.suspend()
+            await asyncio.sleep(1)
+            frozen.resume()
+            await asyncio.sleep(0.3)
+
+        await run.go(freeze_and_thaw)
+        judge(run, server)
 
 
 async def test_the_database_is_killed(mortal_postgres: Postgres) -> None:

@@ -67,6 +67,6 @@ async def test_no_change_is_missed_in_a_long_run(
 async def test_the_checker_finds_a_timestamp_taken_before_the_lock(postgres: Postgres) -> None:
     with serving("postgresql", postgres, module="tests.sync.broken_server") as server:
         run = Run(server.url, Load(racers=0, batchers=0, sweepers=0, pollers=4))
-        await run.go(lambda: asyncio.sleep(3))
+        await run.go(lambda: run.operations(800))
     found = {violation.clause for violation in check(run.history)}
     assert "S1" in found
