@@ -135,7 +135,7 @@ class Lanes:
             await unit.prepare([waiting.job.needs for waiting in group])
             for waiting in group:
                 await _outcome(waiting, unit)
-            await unit.flush()
+            await unit.finish()
         except BaseException:
             await transaction.rollback()
             raise

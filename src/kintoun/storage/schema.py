@@ -105,11 +105,14 @@ def clock_row(clock: Clock) -> tuple[Any, ...]:
 
 
 def entries_of(writes: Writes) -> list[tuple[str, str, bytes]]:
-    """The entries of the ACLs of written objects, as rows of their table."""
+    """The entries of the ACLs of written objects, as rows of their table.
+
+    In one order for all, so that transactions that add the same ones wait for each other in turn.
+    """
     acls = {row[6]: row[5] for row in writes.objects}
-    return [
+    return sorted(
         (principal, permission, name)
         for name, text in acls.items()
         for permission, principals in parse_acl(text).items()
         for principal in principals
-    ]
+    )

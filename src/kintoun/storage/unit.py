@@ -63,6 +63,7 @@ class Unit:
         self._unlinked: dict[int, bool] = {}
         self._changed: set[ListPath | Path] = set()
         self._journal: list[tuple[dict[Any, Any], Any, Any]] = []
+        self._sent = 0
 
     # Reading
 
@@ -288,11 +289,12 @@ class Unit:
         """Take back every write since `mark`."""
         while len(self._journal) > mark:
             state, key, old = self._journal.pop()
-            if state is self._clocks:
+            if state is self._clocks and len(self._journal) < self._sent:
                 old = self._unborn(state[key]) if old is None else self._not_before(old, state[key])
             state[key] = old
             if state is self._clocks or state is self._objects:
                 self._changed.add(key)
+        self._sent = min(self._sent, mark)
 
     def _unborn(self, clock: Clock) -> Clock:
         """A clock that was made by a write taken back: it may have been sent, so it stays, without a list."""
@@ -322,14 +324,20 @@ class Unit:
         self._changed.add(clock.path)
 
     async def flush(self) -> None:
-        """Send what was written so far to the database."""
-        writes = self._collect()
-        if writes is not None:
+        """Send the objects that were written so far, so that pages can be read of them."""
+        writes = self._objects_to_write()
+        if writes.clocks or writes.objects or writes.erased:
             await self.transaction.write(writes)
+            self._sent = len(self._journal)
 
-    def _collect(self) -> Writes | None:
-        if not self._changed:
-            return None
+    async def finish(self) -> None:
+        """Send everything. Nothing can be taken back after that."""
+        writes = self._objects_to_write()
+        writes.members = {key: members for key, members in self._members.items() if members is not None}
+        writes.unlinked = [number for number, gone in self._unlinked.items() if gone]
+        await self.transaction.write(writes)
+
+    def _objects_to_write(self) -> Writes:
         writes = Writes()
         for key in self._changed:
             if isinstance(key, ListPath):
@@ -338,8 +346,6 @@ class Unit:
                     writes.clocks.append(clock)
             else:
                 self._collect_object(key, writes)
-        writes.members = {key: members for key, members in self._members.items() if members is not None}
-        writes.unlinked = [number for number, gone in self._unlinked.items() if gone]
         self._changed.clear()
         return writes
 
