@@ -63,7 +63,9 @@ def make_plan(workload: Workload, contender: Contender, seconds: float, shuffle_
     assert parts.hostname is not None
     assert parts.port is not None
     requests = [request.encode(parts.netloc) for request in workload.requests(contender.world)]
-    return Plan(parts.hostname, parts.port, workload.connections, seconds, requests, shuffle_seed)
+    return Plan(
+        parts.hostname, parts.port, workload.connections, seconds, requests, workload.status, shuffle_seed
+    )
 
 
 def measure(
@@ -130,6 +132,7 @@ def interleave(
         for contender in contenders:
             contender.world = seed.touch_last(contender.world)
             seed.check_answers(contender.world, workloads)
+            contender.world = seed.touch_last(contender.world)  # looking at the answer of a PUT wrote
         for workload in workloads:
             for turn in range(len(contenders)):
                 contender = contenders[(turn + round_no) % len(contenders)]

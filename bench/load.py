@@ -23,6 +23,8 @@ from bench.stats import percentile
 
 DRAIN_SECONDS = 60.0
 READ_BYTES = 256 * 1024
+KEPT_BYTES = 2000
+"""How much of an answer is kept to show it when it is wrong."""
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 _CLOSE = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
@@ -37,15 +39,18 @@ class Plan:
     connections: int
     seconds: float
     requests: list[str]
+    wanted: int = 200
+    """The status of a right answer."""
     shuffle_seed: int = 0
 
 
 @dataclass
 class LoadResult:
-    """What came back. Times in seconds; *statuses* by HTTP status; *lost* requests got no whole answer."""
+    """What came back; times in seconds. *wrong* answers had another status, *lost* requests no whole answer."""
 
     seconds: float = 0.0
     completed: int = 0
+    wrong: int = 0
     lost: int = 0
     statuses: dict[str, int] = field(default_factory=dict)
     p50: float | None = None
@@ -55,16 +60,12 @@ class LoadResult:
 
     @property
     def errors(self) -> int:
-        """Answers that were neither 2xx nor 304, and requests without an answer."""
-        return self.lost + sum(n for status, n in self.statuses.items() if not is_success(int(status)))
+        """Requests without the answer that was wanted."""
+        return self.lost + self.wrong
 
     @property
     def per_second(self) -> float:
         return self.completed / self.seconds if self.seconds else 0.0
-
-
-def is_success(status: int) -> bool:
-    return 200 <= status < 300 or status == 304
 
 
 def run_load(plan: Plan) -> LoadResult:
@@ -98,8 +99,8 @@ class Answer:
         """Take what arrived; True once the answer is whole. Raises ValueError when it is no HTTP answer."""
         if self.remaining is not None:
             self.remaining -= len(data)
-            if not is_success(self.status):
-                self.buffer += bytes(data)
+            if len(self.buffer) < KEPT_BYTES:
+                self.buffer += bytes(data[:KEPT_BYTES])
             return self.remaining <= 0
         self.buffer += bytes(data)
         if self.chunked:
@@ -214,8 +215,8 @@ class Generator:
             return False
         self.latencies.append(time.perf_counter() - connection.started)
         self.statuses[answer.status] += 1
-        if not is_success(answer.status) and self.result.first_error is None:
-            self.result.first_error = answer.buffer[:2000].decode("latin-1")
+        if answer.status != self.plan.wanted and self.result.first_error is None:
+            self.result.first_error = answer.buffer[:KEPT_BYTES].decode("latin-1")
         if answer.closes():
             self._reconnect(connection)
         return True
@@ -231,6 +232,7 @@ class Generator:
         ordered = sorted(self.latencies)
         self.result.seconds = elapsed
         self.result.completed = len(ordered)
+        self.result.wrong = sum(n for status, n in self.statuses.items() if status != self.plan.wanted)
         self.result.statuses = {str(status): n for status, n in sorted(self.statuses.items())}
         if ordered:
             self.result.p50 = percentile(ordered, 0.50)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,8 +70,12 @@ class ProcessTree:
 
     def cpu_seconds(self) -> float:
         """User and system time so far, ended children included (their parent inherits their time)."""
-        ticks = sum(stat.own_ticks + stat.reaped_ticks for stat in self.members())
-        return ticks / os.sysconf("SC_CLK_TCK")
+        tick = os.sysconf("SC_CLK_TCK")
+        total = 0.0
+        for stat in self.members():
+            total += stat.reaped_ticks / tick
+            total += _precise_seconds(stat.pid) if self.proc is PROC else stat.own_ticks / tick
+        return total
 
     def worker_rss_bytes(self) -> int:
         """Resident memory of the largest process that has no children, that is, of a worker."""
@@ -78,6 +83,15 @@ class ProcessTree:
         parents = {stat.parent for stat in members}
         leaves = [stat.pid for stat in members if stat.pid not in parents]
         return max(rss_bytes(pid, self.proc) for pid in leaves)
+
+
+def _precise_seconds(pid: int) -> float:
+    """What utime + stime say in steps of ten milliseconds, to the nanosecond."""
+    clock = (~pid << 3) | 2  # what clock_getcpuclockid(3) makes of a process id
+    try:
+        return time.clock_gettime(clock)
+    except OSError:  # it ended while we looked
+        return 0.0
 
 
 def rss_bytes(pid: int, proc: Path = PROC) -> int:

@@ -11,11 +11,20 @@ from typing import Any
 
 import asyncpg
 import httpx
+import msgspec
 
 from bench import dataset
 from bench.workloads import BATCH, DIFF, Workload, World, expect_status
 
 COLLECTIONS = (dataset.READ, dataset.WRITE, dataset.CREATE)
+
+
+class _Answer(msgspec.Struct):
+    status: int
+
+
+class _Answers(msgspec.Struct):
+    responses: list[_Answer]
 
 
 def _client(url: str) -> httpx.Client:
@@ -53,11 +62,13 @@ def load_over_http(
                     for index in range(start, min(start + batch, records))
                 ],
             }
-            response = client.post("/batch", json=body)
+            content = msgspec.json.encode(body)
+            response = client.post("/batch", content=content, headers={"Content-Type": "application/json"})
             expect_status(response, 200)
-            refused = [answer for answer in response.json()["responses"] if answer["status"] != 201]
+            answers = msgspec.json.decode(response.content, type=_Answers).responses
+            refused = [answer.status for answer in answers if answer.status != 201]
             if refused:
-                raise RuntimeError(f"{len(refused)} of a batch refused, the first: {refused[0]}")
+                raise RuntimeError(f"{len(refused)} of a batch refused, with {set(refused)}")
 
 
 def load_kinto_by_sql(database: str, collection: str, records: int) -> None:

@@ -82,6 +82,8 @@ class Workload:
     title: str
     requests: Callable[[World], Sequence[Request]]
     check: Check
+    status: int = 200
+    """Of a right answer."""
     connections: int = 16
     creates: int = 0
     """How many records one request adds to the CREATE collection."""
@@ -236,8 +238,8 @@ WORKLOADS: tuple[Workload, ...] = (
     Workload("W1a", "one record, account", _get_records(authorization()), _check_record),
     Workload("W2", "list, `_limit=100`", _reads("?_limit=100"), _check_list(100, more=True)),
     Workload("W3", "list of 1,000", _reads("?_limit=1000"), _check_list(1000, more=True)),
-    Workload("W4", "poll answered 304, anonymous", _poll(), _check_not_modified),
-    Workload("W4a", "poll answered 304, account", _poll(authorization()), _check_not_modified),
+    Workload("W4", "poll answered 304, anonymous", _poll(), _check_not_modified, status=304),
+    Workload("W4a", "poll answered 304, account", _poll(authorization()), _check_not_modified, status=304),
     Workload("W5", "diff of 10, `_since`", _diff, _check_list(DIFF, more=False)),
     Workload(
         "W6a",

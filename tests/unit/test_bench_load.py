@@ -77,7 +77,7 @@ def test_a_run_counts_answers_errors_and_closed_connections(port: int) -> None:
     result = run_load(Plan("127.0.0.1", port, connections=3, seconds=0.3, requests=requests))
     assert result.completed == sum(result.statuses.values()) > 3
     assert result.lost == 0
-    assert result.errors == result.statuses["503"] > 0
+    assert result.errors == result.wrong == result.statuses["503"] > 0
     assert result.first_error is not None
     assert result.first_error.endswith("abc")
     assert result.p50 is not None

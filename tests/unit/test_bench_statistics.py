@@ -87,7 +87,7 @@ def test_a_real_tree_counts_a_child_that_has_ended() -> None:
 
 
 def test_a_sample_divides_by_the_answers() -> None:
-    load = LoadResult(seconds=2.0, completed=400, lost=1, statuses={"200": 390, "304": 5, "503": 5}, p50=0.01)
+    load = LoadResult(seconds=2.0, completed=400, lost=1, wrong=5, p50=0.01)
     sample = to_sample(load, server_cpu=0.4, postgres_cpu=0.2)
     assert (sample.server_cpu, sample.postgres_cpu) == (pytest.approx(1000), pytest.approx(500))
     assert (sample.per_second, sample.p50, sample.p99, sample.errors) == (200, 10, None, 6)
