@@ -20,9 +20,8 @@ class Stored(NamedTuple):
     grants: str
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """The row of a list, never changed in place.
+class Clock(NamedTuple):
+    """The row of a list.
 
     `list` is the list's number, never reused, and None while the list's parent does not exist. `version`
     changes with every change of the list, also with those that leave the timestamp alone. Below

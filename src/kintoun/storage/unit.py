@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -241,7 +240,7 @@ class Unit:
         if clock is None:
             start = timestamps.now()
             clock = Clock(path, number, start, 0, 0, 0, 0, 0)
-        self._tick(replace(clock, list=number, version=clock.version + 1))
+        self._tick(clock._replace(list=number, version=clock.version + 1))
 
     async def _unlink(self, path: Path) -> None:
         """Cut off every list below an object that is deleted."""
@@ -277,7 +276,7 @@ class Unit:
         Only where no object has been read yet may that be back, and never behind what readers were given.
         """
         clock = await self.standing(path)
-        self._tick(replace(clock, timestamp=timestamp, version=clock.version + 1))
+        self._tick(clock._replace(timestamp=timestamp, version=clock.version + 1))
 
     # Undoing and sending
 
@@ -300,12 +299,12 @@ class Unit:
         """A clock that was made by a write taken back: it may have been sent, so it stays, without a list."""
         if clock.list is not None:
             self._unlinked[clock.list] = True
-        return replace(clock, list=None, live=0, dead=0, bytes=0)
+        return clock._replace(list=None, live=0, dead=0, bytes=0)
 
     @staticmethod
     def _not_before(old: Clock, present: Clock) -> Clock:
         """A clock taken back keeps its timestamps used: they may have been sent already."""
-        return replace(old, timestamp=present.timestamp) if present.timestamp > old.timestamp else old
+        return old._replace(timestamp=present.timestamp) if present.timestamp > old.timestamp else old
 
     def _remember(self, state: dict[Any, Any], key: Any, value: Any) -> None:
         self._journal.append((state, key, state.get(key)))
