@@ -136,6 +136,7 @@ async def keep_credential(work: Work, change: Change) -> None:
         if (row := await work.unit.object(path)) is not None and not row.deleted:
             await work.unit.delete(path)
         return
+    assert change.new.get("password") == MASK, "no password is ever stored"
     hashed = work.context.notes.get(_HASH)
     if hashed is not None:
         await work.unit.put(path, {"hash": hashed}, NO_GRANTS)

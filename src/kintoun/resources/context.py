@@ -161,7 +161,9 @@ class Context:
     def child(self, request: Request) -> Context:
         """The context of a request within this one's batch: the same transaction, its own caller."""
         child = Context(self.service, request)
-        child.work, child.changes = self.work, self.changes
+        if self.work is not None:
+            child.work = Work(self.work.unit, child)
+        child.changes = self.changes
         child._claims, child._principals = self._claims, self._principals
         return child
 
