@@ -93,10 +93,4 @@ class Adapter:
 
 def decoded(raw_path: bytes | str) -> str:
     """The path, percent-decoded as a whole: an encoded slash separates segments (protocol section 1.1)."""
-    try:
-        path = unquote_to_bytes(raw_path).decode()
-    except UnicodeDecodeError:
-        path = "\0"
-    if "\0" in path:
-        raise ProtocolError(400, INVALID_PARAMETERS, "Invalid URL path.")
-    return path
+    return unquote_to_bytes(raw_path).decode("utf-8", "replace")

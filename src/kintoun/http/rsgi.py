@@ -16,7 +16,7 @@ from kintoun.http.asgi import Respond
 from kintoun.http.limits import Base, Limits
 from kintoun.http.requests import Request
 from kintoun.http.wire import Wire, complete
-from kintoun.model.errors import INVALID_PARAMETERS, ProtocolError
+from kintoun.model.errors import ProtocolError
 
 
 class Adapter:
@@ -56,9 +56,6 @@ class Adapter:
         # Granian has percent-decoded the path already: decoding it again would read `%252F` as a slash.
         path, query = scope.path, scope.query_string
         limits.check_url(len(path) + len(query))
-        if (not path.isascii() and "\ufffd" in path) or "\0" in path:
-            # The replacement character is what Granian puts for bytes that are no UTF-8.
-            raise ProtocolError(400, INVALID_PARAMETERS, "Invalid URL path.")
         headers.setdefault("host", scope.authority or "")
         body = b""
         if limits.expects_body(scope.method, headers):

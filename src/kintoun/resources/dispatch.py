@@ -9,6 +9,7 @@ from kintoun.http.requests import Request
 from kintoun.http.routing import PREFIX, Endpoint
 from kintoun.model import json
 from kintoun.model.errors import (
+    INVALID_PARAMETERS,
     METHOD_NOT_ALLOWED,
     MISSING_RESOURCE,
     VERSION_NOT_AVAILABLE,
@@ -25,6 +26,9 @@ _VERSIONED = re.compile(r"/v([0-9]+)")
 async def dispatch(context: Context, request: Request) -> Answer:
     """The answer to a request. Raises ProtocolError for what is not a success."""
     path = request.path
+    if "\0" in path or (not path.isascii() and "\ufffd" in path):
+        # The replacement character stands for bytes that are no UTF-8.
+        raise ProtocolError(400, INVALID_PARAMETERS, "Invalid URL path.")
     if context.service.settings.protocol.readonly and request.method not in SAFE:
         raise method_not_allowed()
     if not path.startswith("/v1/"):
