@@ -11,14 +11,14 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "differences.md"
 HEAD = """\
 # Differences from Kinto
 
-Kintoun speaks the protocol of Kinto 26.5. The tests send the same requests to both, on both of our engines, and
-compare statuses, errors, bodies, the order of lists and headers. What follows is all that may differ: every entry
-below is a test that fails when either server behaves otherwise. What both have in common is told in
+Kintoun speaks the protocol of Kinto 26.5. The tests send the same requests to both, on both of our engines,
+and compare statuses, errors, bodies, the order of lists and headers. What follows is all that may differ:
+every entry is a test that fails when either server behaves otherwise. What both have in common is told in
 [the HTTP API](reference/http-api.md); section numbers are those by which the code refers to the protocol.
 """
 
 FOOT = """
-<!-- Made from tests/compat/differences.py by `python -m tests.compat.document`; a test holds both together. -->
+<!-- Made from tests/compat/differences.py by `python -m tests.compat.document`, held together by a test. -->
 """
 
 
