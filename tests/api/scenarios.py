@@ -62,7 +62,9 @@ def shown(**attributes: Any) -> dict[str, Any]:
     return {"data": {"last_modified": T, **attributes}, "permissions": {"write": [ALICE]}}
 
 
-def error(code: int, errno: int, message: Any = UNSAID, details: Any = UNSAID, name: str = "") -> dict[str, Any]:
+def error(
+    code: int, errno: int, message: Any = UNSAID, details: Any = UNSAID, name: str = ""
+) -> dict[str, Any]:
     """The body of an error; `name` is what it is called, the reason of its status by default."""
     reasons = {400: "Invalid parameters", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
                405: "Method Not Allowed", 406: "Invalid parameters", 412: "Precondition Failed",
@@ -112,7 +114,9 @@ class Scenario:
 
     def __str__(self) -> str:
         about = {"body": self.body, "raw": self.raw, "headers": dict(self.headers), "given": self.given}
-        return " ".join([f"{self.user}:", self.send, *(f"{key}={value}" for key, value in about.items() if value)])
+        return " ".join(
+            [f"{self.user}:", self.send, *(f"{key}={value}" for key, value in about.items() if value)]
+        )
 
 
 async def world(app: App) -> None:

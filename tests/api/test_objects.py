@@ -34,7 +34,12 @@ GETS = [
         f"GET {R}/r1",
         200,
         shown(id="r1", n=1, title="a"),
-        has={"ETag": TAG, "Last-Modified": Like(".* GMT"), "Cache-Control": NO_STORE, "Content-Type": "application/json"},
+        has={
+            "ETag": TAG,
+            "Last-Modified": Like(".* GMT"),
+            "Cache-Control": NO_STORE,
+            "Content-Type": "application/json",
+        },
     ),
     Scenario(f"HEAD {R}/r1", 200, None, has={"ETag": TAG, "Total-Objects": None}),
     Scenario(f"GET {R}/r1?_fields=title", 200, {"data": {"id": "r1", "last_modified": T, "title": "a"}}),
@@ -61,7 +66,12 @@ GETS = [
 
 PUTS = [
     Scenario(
-        f"PUT {R}/new", 201, shown(id="new", a=1), {"data": {"a": 1}}, has={"ETag": TAG}, events=[f"create {R}/new"]
+        f"PUT {R}/new",
+        201,
+        shown(id="new", a=1),
+        {"data": {"a": 1}},
+        has={"ETag": TAG},
+        events=[f"create {R}/new"],
     ),
     Scenario(f"PUT {R}/new", 201, shown(id="new"), events=[f"create {R}/new"]),
     # Trap 1: no body keeps the attributes, and the timestamp moves.
@@ -88,7 +98,12 @@ PUTS = [
     Scenario(
         f"PUT {R}/r1",
         400,
-        refused("body", "id", "Object id does not match existing object", "Object id does not match existing object"),
+        refused(
+            "body",
+            "id",
+            "Object id does not match existing object",
+            "Object id does not match existing object",
+        ),
         {"data": {"id": "r2"}},
     ),
     # Trap 10.
@@ -141,7 +156,12 @@ POSTS = [
         {"data": {"a": 1}},
         events=[Like(rf"create {R}/.*")],
     ),
-    Scenario("POST /buckets", 201, shown(id=Like("[A-Za-z0-9][A-Za-z0-9_-]{7}")), events=[Like("create /buckets/.*")]),
+    Scenario(
+        "POST /buckets",
+        201,
+        shown(id=Like("[A-Za-z0-9][A-Za-z0-9_-]{7}")),
+        events=[Like("create /buckets/.*")],
+    ),
     Scenario(f"POST {R}", 201, shown(id="x"), {"data": {"id": "x"}}, events=[f"create {R}/x"]),
     # Trap 5: what is there is the answer, whatever was posted.
     Scenario(f"POST {R}", 200, shown(id="r1", n=1, title="a"), {"data": {"id": "r1", "n": 9}}),
@@ -159,7 +179,13 @@ POSTS = [
     Scenario(f"POST {R}", 400, refused("path", None, "Invalid object id"), {"data": {"id": "a b"}}),
     Scenario(f"POST {R}", 400, refused("path", None, "Invalid object id"), {"data": {"id": None}}),
     Scenario(f"POST {C}-zz/records", 404, no_parent("collection", "c-zz")),
-    Scenario(f"POST {R}", 201, given=[(f"DELETE {R}/r1", None)], body={"data": {"id": "r1"}}, events=[f"create {R}/r1"]),
+    Scenario(
+        f"POST {R}",
+        201,
+        given=[(f"DELETE {R}/r1", None)],
+        body={"data": {"id": "r1"}},
+        events=[f"create {R}/r1"],
+    ),
 ]
 
 PATCHES = [
@@ -172,39 +198,65 @@ PATCHES = [
     ),
     Scenario(f"PATCH {R}/r1", 200, shown(id="r1", n=1, title="a"), {"data": {}}, events=[f"update {R}/r1"]),
     Scenario(
-        f"PATCH {R}/r1", 200, shown(id="r1", n=None, title="a"), {"data": {"n": None}}, events=[f"update {R}/r1"]
-    ),
-    Scenario(
-        f"PATCH {R}/r1", 200, shown(id="r1", title="a"), raw=b'{"data":{"n":null}}', headers=MERGE,
+        f"PATCH {R}/r1",
+        200,
+        shown(id="r1", n=None, title="a"),
+        {"data": {"n": None}},
         events=[f"update {R}/r1"],
-    ),
-    Scenario(
-        f"PATCH {R}/r1", 200, shown(id="r1", n={"a": 1}, title="a"), raw=b'{"data":{"n":{"a":1,"b":null}}}',
-        headers=MERGE, events=[f"update {R}/r1"],
     ),
     Scenario(
         f"PATCH {R}/r1",
         200,
-        {"data": {"id": "r1", "title": "a", "m": 1, "last_modified": T},
-         "permissions": {"write": [ALICE], "read": [G]}},
+        shown(id="r1", title="a"),
+        raw=b'{"data":{"n":null}}',
+        headers=MERGE,
+        events=[f"update {R}/r1"],
+    ),
+    Scenario(
+        f"PATCH {R}/r1",
+        200,
+        shown(id="r1", n={"a": 1}, title="a"),
+        raw=b'{"data":{"n":{"a":1,"b":null}}}',
+        headers=MERGE,
+        events=[f"update {R}/r1"],
+    ),
+    Scenario(
+        f"PATCH {R}/r1",
+        200,
+        {
+            "data": {"id": "r1", "title": "a", "m": 1, "last_modified": T},
+            "permissions": {"write": [ALICE], "read": [G]},
+        },
         raw=b'[{"op":"test","path":"/data/n","value":1},{"op":"move","from":"/data/n","path":"/data/m"},'
         b'{"op":"add","path":"/permissions/read/~1buckets~1b~1groups~1g"}]',
         headers=OPERATIONS,
         events=[f"update {R}/r1"],
     ),
     Scenario(
-        f"PATCH {R}/r1", 400, refused("body", None, Like("JSON Patch operation failed: .*")),
-        raw=b'[{"op":"test","path":"/data/n","value":2}]', headers=OPERATIONS,
+        f"PATCH {R}/r1",
+        400,
+        refused("body", None, Like("JSON Patch operation failed: .*")),
+        raw=b'[{"op":"test","path":"/data/n","value":2}]',
+        headers=OPERATIONS,
     ),
     Scenario(f"PATCH {R}/zz", 404, missing("record", "zz"), {"data": {}}, headers={"If-Match": '"1"'}),
     Scenario(f"PATCH {R}/r1", 412, body={"data": {}}, headers={"If-Match": '"1"'}, has={"ETag": TAG}),
     Scenario(
-        f"PATCH {R}/r1", 200, {"data": {"n": 2}}, {"data": {"n": 2, "title": "a"}},
-        headers={"Response-Behavior": "light"}, has={"ETag": TAG}, events=[f"update {R}/r1"],
+        f"PATCH {R}/r1",
+        200,
+        {"data": {"n": 2}},
+        {"data": {"n": 2, "title": "a"}},
+        headers={"Response-Behavior": "light"},
+        has={"ETag": TAG},
+        events=[f"update {R}/r1"],
     ),
     Scenario(
-        f"PATCH {R}/r1", 200, {"data": {"last_modified": T}}, {"data": {"n": 2, "last_modified": 5}},
-        headers={"Response-Behavior": "diff"}, events=[f"update {R}/r1"],
+        f"PATCH {R}/r1",
+        200,
+        {"data": {"last_modified": T}},
+        {"data": {"n": 2, "last_modified": 5}},
+        headers={"Response-Behavior": "diff"},
+        events=[f"update {R}/r1"],
     ),
     Scenario(
         f"PATCH {C}",
@@ -223,7 +275,7 @@ PATCHES = [
         events=[f"update {C}"],
     ),
     Scenario(f"PATCH {R}/r1", 403, FORBIDDEN, {"data": {}}, user="bob"),
-]  # fmt: skip
+]
 
 GONE = {"id": "r1", "deleted": True, "last_modified": T}
 
@@ -244,31 +296,51 @@ DELETES = [
     ),
     # Trap 39, and what crashes Kinto.
     Scenario(
-        f"DELETE {R}/r1?last_modified=4000000000000", 200, {"data": {**GONE, "last_modified": 4000000000000}},
-        has={"ETag": '"4000000000000"'}, events=[f"delete {R}/r1"],
+        f"DELETE {R}/r1?last_modified=4000000000000",
+        200,
+        {"data": {**GONE, "last_modified": 4000000000000}},
+        has={"ETag": '"4000000000000"'},
+        events=[f"delete {R}/r1"],
     ),
-    Scenario(f"DELETE {R}/r1?last_modified=5", 200, {"data": GONE}, has={"ETag": TAG}, events=[f"delete {R}/r1"]),
     Scenario(
-        f'DELETE {R}/r1?last_modified="4000000000000"', 400,
+        f"DELETE {R}/r1?last_modified=5", 200, {"data": GONE}, has={"ETag": TAG}, events=[f"delete {R}/r1"]
+    ),
+    Scenario(
+        f'DELETE {R}/r1?last_modified="4000000000000"',
+        400,
         refused("querystring", "last_modified", Some(str)),  # type: ignore[arg-type]
     ),
     # A collection goes with everything below it, in one event; its records leave no tombstones.
     Scenario(
-        f"DELETE {C}", 200, {"data": {"id": "c", "deleted": True, "last_modified": T}}, events=[f"delete {C}"],
-        then=[(f"GET {R}/r1", no_parent("collection", "c")), (f"PUT {C}", shown(id="c")),
-              (f"GET {R}?_since=0", {"data": []}), (f"GET {R}/r1", missing("record", "r1"))],
+        f"DELETE {C}",
+        200,
+        {"data": {"id": "c", "deleted": True, "last_modified": T}},
+        events=[f"delete {C}"],
+        then=[
+            (f"GET {R}/r1", no_parent("collection", "c")),
+            (f"PUT {C}", shown(id="c")),
+            (f"GET {R}?_since=0", {"data": []}),
+            (f"GET {R}/r1", missing("record", "r1")),
+        ],
     ),
     Scenario("DELETE /buckets/b", 200, events=["delete /buckets/b"], then=[("GET /buckets", {"data": []})]),
-]  # fmt: skip
+]
 
 TIMESTAMPS = [
     # Trap 36: an old timestamp is kept, and the list's tag stays.
     Scenario(
-        f"PUT {R}/old", 201, shown(id="old", last_modified=5), {"data": {"last_modified": 5}}, has={"ETag": '"5"'},
+        f"PUT {R}/old",
+        201,
+        shown(id="old", last_modified=5),
+        {"data": {"last_modified": 5}},
+        has={"ETag": '"5"'},
         events=[f"create {R}/old"],
     ),
     Scenario(
-        f"PUT {R}/old", 201, shown(id="old", last_modified=-5), {"data": {"last_modified": -5}},
+        f"PUT {R}/old",
+        201,
+        shown(id="old", last_modified=-5),
+        {"data": {"last_modified": -5}},
         events=[f"create {R}/old"],
     ),
     *[
@@ -276,20 +348,32 @@ TIMESTAMPS = [
         for odd in ("5", 1.5, True, None, [])
     ],
     # Trap 37.
-    Scenario(f"PUT {R}/r1", 200, shown(id="r1"), {"data": {"last_modified": 5}}, has={"ETag": TAG},
-             events=[f"update {R}/r1"]),
+    Scenario(
+        f"PUT {R}/r1",
+        200,
+        shown(id="r1"),
+        {"data": {"last_modified": 5}},
+        has={"ETag": TAG},
+        events=[f"update {R}/r1"],
+    ),
     # Trap 38: the future drags the list with it.
     Scenario(
-        f"PUT {R}/x", 201, shown(id="x", last_modified=4102444800000), {"data": {"last_modified": 4102444800000}},
+        f"PUT {R}/x",
+        201,
+        shown(id="x", last_modified=4102444800000),
+        {"data": {"last_modified": 4102444800000}},
         events=[f"create {R}/x"],
         then=[(f"PUT {R}/y", shown(id="y", last_modified=4102444800001))],
     ),
     # The same timestamp as another object's.
     Scenario(
-        f"PUT {R}/y", 409, body={"data": {"last_modified": 5}}, given=[(f"PUT {R}/x", {"data": {"last_modified": 5}})],
+        f"PUT {R}/y",
+        409,
+        body={"data": {"last_modified": 5}},
+        given=[(f"PUT {R}/x", {"data": {"last_modified": 5}})],
         has={"Retry-After": "3"},
     ),
-]  # fmt: skip
+]
 
 
 async def test_get(app: App) -> None:

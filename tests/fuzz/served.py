@@ -31,7 +31,9 @@ class Served:
         self._runner = runner
         self._app = app
 
-    def send(self, method: str, target: bytes, headers: Headers = (ALICE,), body: bytes = b"") -> httpx.Response:
+    def send(
+        self, method: str, target: bytes, headers: Headers = (ALICE,), body: bytes = b""
+    ) -> httpx.Response:
         """The answer to a request, exactly as it is given."""
 
         async def limited() -> httpx.Response:
@@ -46,7 +48,10 @@ class Served:
             "/buckets/b": {},
             "/buckets/b/collections/c": {},
             "/buckets/b/groups/g": {"data": {"members": ["account:alice"]}},
-            **{f"/buckets/b/collections/c/records/r{n}": {"data": {"title": "a" * n, "n": n}} for n in range(5)},
+            **{
+                f"/buckets/b/collections/c/records/r{n}": {"data": {"title": "a" * n, "n": n}}
+                for n in range(5)
+            },
             "/accounts/zoe": {"data": {"password": "pw"}},
         }
         requests: list[dict[str, object]] = [

@@ -11,17 +11,22 @@ from hypothesis import strategies as st
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "get", "FOO")
 
 NASTY_TEXT = (
-    "", "\0", "a\0b", "\ud800", "\uffff", "é", "𝒳", "%", "_", "*", "'", '"', "\\", "\n", "\r\n", "../..", "a" * 300,
-    "system.Everyone", "system.Authenticated", "/buckets/b/groups/g", "null", "true", "1", "-1", "1e400", "[]", "{}",
+    "", "\0", "a\0b", "\ud800", "\uffff", "é", "𝒳", "%", "_", "*", "'",
+    '"', "\\", "\n", "\r\n", "../..", "a" * 300,
+    "system.Everyone", "system.Authenticated", "/buckets/b/groups/g", "null", "true", "1", "-1", "1e400",
+    "[]", "{}",
     "0x10", "١٢", "\u202e", "id", "last_modified", "deleted", "schema", "constructor", "__proto__",
 )  # fmt: skip
 NASTY_NUMBERS = (
-    0, -0.0, 1, -1, 1.5, 1e308, 5e-324, 2**31, 2**53 + 1, 2**63 - 1, 2**63, -(2**63) - 1, 10**30, 253_402_300_799_999,
+    0, -0.0, 1, -1, 1.5, 1e308, 5e-324, 2**31, 2**53 + 1, 2**63 - 1, 2**63, -(2**63) - 1, 10**30,
+    253_402_300_799_999,
     253_402_300_800_000, 1_795_000_000_000,
 )  # fmt: skip
 
 text = st.one_of(st.sampled_from(NASTY_TEXT), st.text(max_size=8))
-numbers = st.one_of(st.sampled_from(NASTY_NUMBERS), st.integers(), st.floats(allow_nan=False, allow_infinity=False))
+numbers = st.one_of(
+    st.sampled_from(NASTY_NUMBERS), st.integers(), st.floats(allow_nan=False, allow_infinity=False)
+)
 scalars = st.one_of(st.none(), st.booleans(), numbers, text)
 json_values: st.SearchStrategy[Any] = st.recursive(
     scalars,
@@ -32,13 +37,15 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 # Paths
 
 SEGMENTS = (
-    "buckets", "b", "collections", "c", "records", "r0", "r4", "groups", "g", "accounts", "zoe", "permissions",
+    "buckets", "b", "collections", "c", "records", "r0", "r4", "groups", "g", "accounts", "zoe",
+    "permissions",
     "batch", "__api__", "__heartbeat__", "__version__", "__user_data__", "missing", "",
 )  # fmt: skip
 KNOWN = (
     "/buckets", "/buckets/b", "/buckets/b/collections", "/buckets/b/collections/c", "/buckets/b/groups",
     "/buckets/b/groups/g", "/buckets/b/collections/c/records", "/buckets/b/collections/c/records/r0",
-    "/buckets/b/collections/c/records/r4", "/accounts", "/accounts/zoe", "/permissions", "/", "/__api__", "/__api__/",
+    "/buckets/b/collections/c/records/r4", "/accounts", "/accounts/zoe", "/permissions", "/", "/__api__",
+    "/__api__/",
     "/__heartbeat__", "/contribute.json",
 )  # fmt: skip
 
@@ -57,16 +64,45 @@ prefixes = st.sampled_from(("/v1", "/v1", "/v1", "/v1", "", "/v2", "/v12", "//v1
 paths = st.one_of(
     st.sampled_from(KNOWN).map("/v1".__add__),
     st.sampled_from(KNOWN).map("/v1".__add__),
-    st.builds(lambda prefix, parts: prefix + "".join(f"/{part}" for part in parts), prefixes, st.lists(segments, max_size=7)),
+    st.builds(
+        lambda prefix, parts: prefix + "".join(f"/{part}" for part in parts),
+        prefixes,
+        st.lists(segments, max_size=7),
+    ),
 )
 
 # Queries
 
-FIELDS = ("title", "n", "id", "last_modified", "deleted", "schema", "a.b", "permissions", "uri", "members", "x-y", "é")
+FIELDS = (
+    "title",
+    "n",
+    "id",
+    "last_modified",
+    "deleted",
+    "schema",
+    "a.b",
+    "permissions",
+    "uri",
+    "members",
+    "x-y",
+    "é",
+)
 OPERATORS = (
-    "", "lt_", "min_", "max_", "not_", "eq_", "gt_", "in_", "exclude_", "like_", "has_", "contains_", "contains_any_",
+    "", "lt_", "min_", "max_", "not_", "eq_", "gt_", "in_", "exclude_", "like_", "has_", "contains_",
+    "contains_any_",
 )  # fmt: skip
-PARAMETERS = ("_limit", "_token", "_sort", "_fields", "_since", "_before", "_to", "_foo", "id", "last_modified")
+PARAMETERS = (
+    "_limit",
+    "_token",
+    "_sort",
+    "_fields",
+    "_since",
+    "_before",
+    "_to",
+    "_foo",
+    "id",
+    "last_modified",
+)
 names = st.one_of(
     st.builds("".__class__.__add__, st.sampled_from(OPERATORS), st.sampled_from(FIELDS)),
     st.sampled_from(PARAMETERS),
@@ -90,14 +126,18 @@ queries = st.one_of(
 # Headers
 
 HEADER_VALUES = (
-    "*", '"1"', '"0"', 'W/"1"', "1", '"1795000000000"', '"99999999999999999999"', "application/json", "text/html",
+    "*", '"1"', '"0"', 'W/"1"', "1", '"1795000000000"', '"99999999999999999999"', "application/json",
+    "text/html",
     "application/merge-patch+json", "application/json-patch+json; charset=utf-8", "light", "full", "diff",
-    "http://evil.example", "Basic YWxpY2U6cHc=", "Basic !!!", "Basic em9lOnB3", "Bearer x", "Basic", "", "\xff",
+    "http://evil.example", "Basic YWxpY2U6cHc=", "Basic !!!", "Basic em9lOnB3", "Bearer x", "Basic", "",
+    "\xff",
     "GET", "gzip", "chunked", "7", "-1", "a" * 400,
 )  # fmt: skip
 HEADER_NAMES = (
-    "If-Match", "If-None-Match", "Accept", "Content-Type", "Response-Behavior", "Origin", "Authorization", "Host",
-    "Access-Control-Request-Method", "Access-Control-Request-Headers", "Content-Encoding", "X-Forwarded-Proto",
+    "If-Match", "If-None-Match", "Accept", "Content-Type", "Response-Behavior", "Origin", "Authorization",
+    "Host",
+    "Access-Control-Request-Method", "Access-Control-Request-Headers", "Content-Encoding",
+    "X-Forwarded-Proto",
     "Accept-Encoding", "If-Modified-Since", "X-Request-Id", "Content-Length",
 )  # fmt: skip
 header_values = st.one_of(
@@ -111,7 +151,16 @@ headers = st.lists(st.tuples(st.sampled_from(HEADER_NAMES), header_values), max_
 attributes = st.dictionaries(
     st.one_of(
         st.sampled_from(
-            ("id", "last_modified", "schema", "members", "password", "cache_expires", "deleted", "record:schema")
+            (
+                "id",
+                "last_modified",
+                "schema",
+                "members",
+                "password",
+                "cache_expires",
+                "deleted",
+                "record:schema",
+            )
         ),
         text,
     ),
@@ -133,8 +182,10 @@ envelopes = st.fixed_dictionaries(
     },
 )
 pointers = st.one_of(
-    st.sampled_from(("", "/", "/data", "/data/n", "/data/-", "/data/a/0/b", "/permissions", "/permissions/read",
-                     "/permissions/read/x", "/permissions/fly", "/data/~2", "/data/id", "/data/last_modified")),
+    st.sampled_from(("", "/", "/data", "/data/n", "/data/-", "/data/a/0/b", "/permissions",
+    "/permissions/read",
+                     "/permissions/read/x", "/permissions/fly", "/data/~2", "/data/id",
+                     "/data/last_modified")),
     text,
 )  # fmt: skip
 operations = st.fixed_dictionaries(

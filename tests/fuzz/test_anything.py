@@ -18,7 +18,8 @@ from tests.support.inprocess import Databases
 SHORT, LONG = examples(short=120, long=20_000)
 
 ERRNOS = {
-    400: {107}, 401: {104, 999}, 403: {121}, 404: {110, 111, 116}, 405: {115}, 406: {107}, 409: {122}, 412: {114},
+    400: {107}, 401: {104, 999}, 403: {121}, 404: {110, 111, 116}, 405: {115}, 406: {107}, 409: {122},
+    412: {114},
     413: {113}, 414: {107}, 415: {107},
 }  # fmt: skip
 LOCATIONS = {"body", "querystring", "header", "path"}
@@ -125,7 +126,13 @@ def any_token(server: Served, most: int) -> None:
     assert len(tokens) >= 4
 
     @form(most)
-    @given(st.sampled_from(tokens), st.sampled_from(lists), st.integers(0, 200), st.binary(max_size=2), st.booleans())
+    @given(
+        st.sampled_from(tokens),
+        st.sampled_from(lists),
+        st.integers(0, 200),
+        st.binary(max_size=2),
+        st.booleans(),
+    )
     def answers(own: tuple[bytes, bytes], target: bytes, at: int, insert: bytes, change: bool) -> None:
         origin, token = own
         if change:

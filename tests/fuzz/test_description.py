@@ -64,7 +64,9 @@ def each_server(request: pytest.FixtureRequest, databases: Databases) -> Any:
 def document(server: Served) -> Any:
     """The document as Schemathesis reads it."""
     content = json.loads(server.send("GET", b"/v1/__api__").content)
-    project = ProjectConfig(generation=GenerationConfig(modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE]))
+    project = ProjectConfig(
+        generation=GenerationConfig(modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+    )
     config = SchemathesisConfig(projects=ProjectsConfig(default=project))
     schema = schemathesis.openapi.from_dict(content, config=config)
     schema.location = "http://server.example/v1/__api__"

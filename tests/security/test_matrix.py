@@ -159,7 +159,9 @@ class Case:
 
     async def lists(self) -> None:
         own, other = self.place.own_id, self.place.other_id
-        visible = {own, other} if self.may.list_all else {own} if self.may.read and not self.may.read_all else set()
+        visible = (
+            {own, other} if self.may.list_all else {own} if self.may.read and not self.may.read_all else set()
+        )
         status = 200 if visible or self.may.create else self.refused
         response = await self.expect(status, f"GET {self.place.list}")
         await self.expect(status, f"HEAD {self.place.list}")
