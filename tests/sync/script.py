@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tests.sync.history import Fault, History, Operation
@@ -101,3 +102,20 @@ class Script:
     def quiet(self) -> None:
         self._clock += 10
         self.history.quiet = self._clock
+
+
+GOOD: list[Callable[[Script], object]] = []
+BAD: list[tuple[str, Callable[[Script], object]]] = []
+
+
+def good(scene: Callable[[Script], object]) -> Callable[[Script], object]:
+    GOOD.append(scene)
+    return scene
+
+
+def bad(clause: str) -> Callable[[Callable[[Script], object]], Callable[[Script], object]]:
+    def register(scene: Callable[[Script], object]) -> Callable[[Script], object]:
+        BAD.append((clause, scene))
+        return scene
+
+    return register
