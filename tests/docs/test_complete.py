@@ -52,9 +52,9 @@ def calls() -> Iterator[tuple[Path, ast.Call]]:
     """Every place where an error of the protocol is made."""
     for file in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                if node.func.id in ("ProtocolError", "InvalidParameters"):
-                    yield file, node
+            named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+            if named and node.func.id in ("ProtocolError", "InvalidParameters"):
+                yield file, node
 
 
 def statuses() -> dict[tuple[int, str], str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,16 +13,27 @@ def with_examples(language: str) -> list[str]:
     return [str(page.relative_to(DOCS)) for page in pages() if examples(page, language)]
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
+    with Walk(tmp_path_factory.mktemp("docs")) as walk:
+        yield walk
+
+
+@pytest.fixture
+def walk(server: Walk) -> Iterator[Walk]:
+    """The server as a reader finds it who begins with this page."""
+    yield server
+    server.forget()
+
+
 @pytest.mark.parametrize("page", with_examples("bash"))
-def test_the_commands_of_a_page_work(page: str, tmp_path: Path) -> None:
-    with Walk(tmp_path) as walk:
-        walk.shell(examples(DOCS / page, "bash"))
+def test_the_commands_of_a_page_work(page: str, walk: Walk) -> None:
+    walk.shell(examples(DOCS / page, "bash"))
 
 
 @pytest.mark.parametrize("page", with_examples("python"))
-def test_the_python_of_a_page_works(page: str, tmp_path: Path) -> None:
-    with Walk(tmp_path) as walk:
-        walk.python("\n".join(example.code for example in examples(DOCS / page, "python")))
+def test_the_python_of_a_page_works(page: str, walk: Walk) -> None:
+    walk.python("\n".join(example.code for example in examples(DOCS / page, "python")))
 
 
 @pytest.mark.parametrize(

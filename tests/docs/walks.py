@@ -17,6 +17,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx
+
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,6 +127,12 @@ class Walk:
             os.killpg(self._process.pid, signal.SIGTERM)
             self._process.wait(15)
             self._process = None
+
+    def forget(self) -> None:
+        """Delete what a page made: every bucket, and every account but the administrator's."""
+        with httpx.Client(base_url=self.env["SERVER"], auth=("admin", PASSWORD)) as client:
+            client.delete("/buckets").raise_for_status()
+            client.delete("/accounts", params={"not_id": "admin"}).raise_for_status()
 
     def run(self, command: list[str]) -> str:
         done = subprocess.run(

@@ -1,9 +1,9 @@
-"""A plugin for Kintoun: deleted records are kept in a collection beside theirs, locked ones are not deleted."""
+"""A plugin for Kintoun: deleted records are kept in another collection, locked ones are not deleted."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
@@ -34,7 +34,7 @@ class Trash(Plugin):
 
     name = "trash"
     settings = TrashSettings
-    kinto_keys = {"trash_collection": "collection"}
+    kinto_keys: ClassVar = {"trash_collection": "collection"}
     kinto_includes = ("example.trash",)
 
     def setup(self, registry: Registry, settings: TrashSettings) -> None:
