@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -161,3 +161,23 @@ async def test_pages_of_one_listing_are_one_snapshot(explosive: App) -> None:
     assert {record["id"] for record in changed} == {"later", "r0", "r1"}
     assert set(seen) | {record["id"] for record in changed} == {"r", "later", *(f"r{n}" for n in range(6))}
     assert len(seen) == len(set(seen))
+
+
+class Faulty(Plugin):
+    """A hook that fails when it is too late to refuse."""
+
+    name = "faulty"
+
+    def setup(self, registry: Registry, settings: Any) -> None:
+        registry.after_commit(self.fail)
+
+    async def fail(self, changes: Sequence[Change]) -> None:
+        raise RuntimeError("too late")
+
+
+async def test_a_hook_that_fails_after_the_commit_does_not_fail_the_write(
+    engine: str, databases: Databases
+) -> None:
+    async with opened(settings_for(databases.url(engine)), Faulty()) as app:
+        assert (await app.call("PUT /buckets/b")).status_code == 201
+        assert (await app.call("GET /buckets/b")).status_code == 200

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import structlog
+
 from kintoun.http.answers import Answer
 from kintoun.http.cors import Cors
 from kintoun.http.requests import Request
@@ -24,6 +26,8 @@ from kintoun.settings import Settings
 from kintoun.storage import Store
 from kintoun.storage.rows import Found, Stored, Wanted
 from kintoun.storage.unit import Needs, Unit
+
+log = structlog.get_logger()
 
 BeforeCommit = Callable[["Work", Change], Awaitable[None]]
 """Called in the transaction for every change; may write more through the unit, or veto by raising."""
@@ -77,6 +81,16 @@ class Service:
     def cors(self) -> Cors:
         return self.wire.cors
 
+    async def committed(self, changes: Sequence[Change]) -> None:
+        """Tell the hooks of changes that are on disk: whatever a hook does, the client's write has succeeded."""
+        for hook in self.after_commit:
+            try:
+                await hook(changes)
+            except Exception:
+                log.exception(
+                    "a hook after the commit failed", hook=getattr(hook, "__qualname__", repr(hook))
+                )
+
     def rules_of(self, kind: Kind) -> Rules:
         return self.rules.get(kind, _NO_RULES)
 
@@ -94,16 +108,12 @@ class Work(NamedTuple):
 class _Job:
     """A write as the lanes take it."""
 
-    __slots__ = ("_action", "_context", "_needs", "changes")
+    __slots__ = ("_action", "_context", "needs")
 
     def __init__(self, context: Context, needs: Needs, action: Callable[[Work], Awaitable[Answer]]) -> None:
         self._context = context
-        self._needs = needs
+        self.needs = needs
         self._action = action
-
-    @property
-    def needs(self) -> Needs:
-        return self._needs
 
     async def run(self, unit: Unit) -> Answer:
         context = self._context
@@ -228,8 +238,7 @@ class Context:
             except StaleClaim as stale:
                 await self._identify_again(stale.request)
         if self.changes:
-            for hook in self.service.after_commit:
-                await hook(self.changes)
+            await self.service.committed(self.changes)
         return answer
 
     def _with_identity(self, needs: Needs) -> Needs:

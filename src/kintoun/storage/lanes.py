@@ -27,9 +27,13 @@ class Job(Protocol):
     """
 
     @property
-    def needs(self) -> Needs: ...
+    def needs(self) -> Needs:
+        """What the write will touch, as far as it is known before it runs."""
+        ...
 
-    async def run(self, unit: Unit) -> Any: ...
+    async def run(self, unit: Unit) -> Any:
+        """Write, and return what whoever asked for the write is given once it is committed."""
+        ...
 
 
 class _Waiting:
