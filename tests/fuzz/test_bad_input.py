@@ -312,16 +312,17 @@ async def test_every_bad_input_is_refused_by_name(world: App) -> None:
         began = time.monotonic()
         answer = await exchange(world.application, bad.method, bad.target, (_alice(), *bad.headers), bad.body)
         took = time.monotonic() - began
-        problem = _problem(bad, answer.status_code, parsed(answer))
-        if problem is None and took > SECONDS:
-            problem = f"took {took:.1f} s"
-        if problem is not None:
-            wrong.append(f"{bad.id}: {problem}")
+        said = problem(bad, answer.status_code, parsed(answer))
+        if said is None and took > SECONDS:
+            said = f"took {took:.1f} s"
+        if said is not None:
+            wrong.append(f"{bad.id}: {said}")
     assert not wrong, "\n".join(wrong)
     assert world.events == [], "what is refused changes nothing"
 
 
-def _problem(bad: Bad, status: int, body: Any) -> str | None:
+def problem(bad: Bad, status: int, body: Any) -> str | None:
+    """What is wrong with an answer, if anything."""
     if status != bad.status:
         return f"{status} instead of {bad.status}: {str(body)[:200]}"
     if body["errno"] != bad.errno or body["code"] != status:
