@@ -193,7 +193,7 @@ def memory(job: Job, engines: list[str]) -> None:
 @main.command()
 @engines_option
 @click.option("--sizes", default=",".join(map(str, growth.SIZES)), callback=split, show_default=True)
-@click.option("--deletions", default=3, show_default=True, help="How often a full collection is deleted.")
+@click.option("--deletions", default=5, show_default=True, help="How often a full collection is deleted.")
 @takes_job(",".join(growth.WORKLOADS))
 def curve(job: Job, engines: list[str], sizes: list[str], deletions: int) -> None:
     """Ours as a collection grows (ratio: the smallest divided by this one), and what deleting it costs."""

@@ -35,6 +35,11 @@ class Contender:
     """DSN of its database, None on SQLite."""
 
     @property
+    def storage_url(self) -> str:
+        """Where one of ours keeps its data, as its settings say it."""
+        return self.database or f"sqlite:{self.server.directory / 'data' / 'kintoun.sqlite'}"
+
+    @property
     def tree(self) -> ProcessTree:
         return ProcessTree(self.server.pid)
 

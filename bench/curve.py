@@ -9,14 +9,13 @@ from statistics import median
 
 import httpx
 
-from bench import dataset, seed
+from bench import bulk, dataset, seed
 from bench.contenders import Arena, Contender
 from bench.processes import ProcessTree
 from bench.workloads import World, expect_status
 
 SIZES = (10_000, 100_000, 1_000_000)
 WORKLOADS = ("W1", "W4", "W5", "W7", "W9")
-LOAD_BATCH = 500
 RECLAIM_SECONDS = 3.0
 DELETED = 100_000
 
@@ -24,18 +23,17 @@ DELETED = 100_000
 def contender(arena: Arena, engine: str, records: int, progress: Callable[[str], None]) -> Contender:
     """One of ours with *records* in the one collection that is read and written."""
     label = f"{records:,}"
-    server, database = arena.start(
-        engine, f"{engine} {records}", {"kinto.batch_max_requests": str(LOAD_BATCH)}
-    )
+    server, database = arena.start(engine, f"{engine} {records}")
     seed.make_tree(server.url)
-    seed.load_over_http(
-        server.url,
+    world = World(server.url, records, write=dataset.READ)
+    made = Contender(label, engine, server, world, database)
+    bulk.fill(
+        made.storage_url,
         dataset.READ,
         records,
-        LOAD_BATCH,
         lambda done: progress(f"loading {engine}: {done:,} of {label} records"),
     )
-    return Contender(label, engine, server, World(server.url, records, write=dataset.READ), database)
+    return made
 
 
 @dataclass(frozen=True)
@@ -54,9 +52,10 @@ def delete_once(server: Contender, postgres: ProcessTree | None, records: int, n
     auth = (dataset.USER, dataset.PASSWORD)
     with httpx.Client(base_url=server.world.url, auth=auth, timeout=120) as client:
         expect_status(client.put(path), 201)
-        seed.load_over_http(server.world.url, name, records, LOAD_BATCH)
-        expect_status(client.get(path), 200)
+        if records:
+            bulk.fill(server.storage_url, name, records)
         time.sleep(0.5)
+        expect_status(client.put(f"/buckets/{dataset.BUCKET}", json={}), 200)  # pays for what loading left
         before = _cpu(server, postgres)
         begin = time.perf_counter()
         response = client.delete(path)

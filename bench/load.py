@@ -46,7 +46,7 @@ class Plan:
 
 @dataclass
 class LoadResult:
-    """What came back; times in seconds. *wrong* answers had another status, *lost* requests no whole answer."""
+    """What came back, times in seconds. *wrong* answers had another status, *lost* requests no answer."""
 
     seconds: float = 0.0
     completed: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,23 +43,16 @@ def make_tree(url: str) -> None:
             expect_status(client.put(f"{bucket}/collections/{collection}"), 201)
 
 
-def load_over_http(
-    url: str,
-    collection: str,
-    records: int,
-    batch: int = BATCH,
-    progress: Callable[[int], None] = lambda _: None,
-) -> None:
-    """Create records by batches, as a client would; *progress* hears how many are there."""
+def load_over_http(url: str, collection: str, records: int) -> None:
+    """Create records by batches, as a client would."""
     path = f"/buckets/{dataset.BUCKET}/collections/{collection}/records"
     with _client(url) as client:
-        for start in range(0, records, batch):
-            progress(start)
+        for start in range(0, records, BATCH):
             body = {
                 "defaults": {"method": "PUT"},
                 "requests": [
                     {"path": f"{path}/{dataset.record_id(index)}", "body": {"data": dataset.record(index)}}
-                    for index in range(start, min(start + batch, records))
+                    for index in range(start, min(start + BATCH, records))
                 ],
             }
             content = msgspec.json.encode(body)
