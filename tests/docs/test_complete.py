@@ -194,3 +194,12 @@ def test_the_pages_that_the_server_links_to_exist() -> None:
     assert len(linked) > 3
     for name in linked:
         assert (DOCS / f"{name}.md").exists(), name
+
+
+def test_the_links_of_the_readme_lead_somewhere() -> None:
+    readme = DOCS.parent / "README.md"
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", readme.read_text(encoding="utf-8"))
+    local = [link for link in links if "://" not in link]
+    assert local
+    for link in local:
+        assert (readme.parent / link).exists(), link
