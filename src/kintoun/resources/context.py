@@ -82,7 +82,7 @@ class Service:
         return self.wire.cors
 
     async def committed(self, changes: Sequence[Change]) -> None:
-        """Tell the hooks of changes that are on disk: whatever a hook does, the client's write has succeeded."""
+        """Tell the hooks of changes that are on disk: the client's write has succeeded, whatever they do."""
         for hook in self.after_commit:
             try:
                 await hook(changes)
@@ -124,7 +124,6 @@ class _Job:
             return await self._action(work)
         finally:
             context.work = None
-            context._principals.clear()
 
 
 class Context:
@@ -132,7 +131,6 @@ class Context:
 
     __slots__ = (
         "_claims",
-        "_principals",
         "changes",
         "claim",
         "notes",
@@ -152,7 +150,6 @@ class Context:
         self.user: str | None = None
         self.principals: frozenset[str] = _ANYBODY
         self._claims: dict[str | None, Claim | None] = {}
-        self._principals: dict[str, frozenset[str]] = {}
         self.notes: dict[str, Any] = {}
 
     @property
@@ -174,7 +171,7 @@ class Context:
         if self.work is not None:
             child.work = Work(self.work.unit, child)
         child.changes = self.changes
-        child._claims, child._principals = self._claims, self._principals
+        child._claims = self._claims
         return child
 
     async def identify(self) -> None:
@@ -257,11 +254,8 @@ class Context:
             return
         if claim.witness is not None and not confirmed(claim, await work.unit.object(claim.witness)):
             raise StaleClaim(self.request)
-        principals = self._principals.get(claim.user)
-        if principals is None:
-            groups = await work.unit.groups((claim.user, AUTHENTICATED))
-            principals = self._principals[claim.user] = principals_of(claim.user, groups)
-        self.principals = principals
+        groups = await work.unit.groups((claim.user, AUTHENTICATED))
+        self.principals = principals_of(claim.user, groups)
 
     async def changed(self, change: Change) -> None:
         """Tell the hooks of a change, in its transaction."""

@@ -22,7 +22,7 @@ class Writes:
     clocks: list[Clock] = field(default_factory=list)
     objects: list[tuple[int, str, int, int, str, str, bytes]] = field(default_factory=list)
     erased: list[tuple[int, str]] = field(default_factory=list)
-    members: dict[tuple[int, str], tuple[str, ...]] = field(default_factory=dict)
+    members: list[tuple[int, str, list[str]]] = field(default_factory=list)
     unlinked: list[int] = field(default_factory=list)
 
 

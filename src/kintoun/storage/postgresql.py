@@ -338,7 +338,7 @@ class PostgreSQLTransaction:
             await self.fetch(_WRITE_OBJECTS, (*clocks, *entries, *_columns(writes.objects, 7)))
         elif writes.clocks:
             await self.fetch(_WRITE_CLOCKS, clocks)
-        for (number, group), members in writes.members.items():
+        for number, group, members in writes.members:
             await self.fetch("DELETE FROM member WHERE list = $1 AND id = $2", (number, group))
             await self.fetch(
                 "INSERT INTO member (principal, list, id) SELECT p, $2, $3 FROM unnest($1::text[]) AS p",

@@ -328,7 +328,7 @@ class SQLiteTransaction:
         if writes.objects:
             self._run_many(_INSERT_ENTRY, schema.entries_of(writes))
             self._run_many(_UPSERT_OBJECT, writes.objects)
-        for (number, group), members in writes.members.items():
+        for number, group, members in writes.members:
             self._run("DELETE FROM member WHERE list = ? AND id = ?", (number, group))
             rows = [(principal, number, group) for principal in members]
             self._run_many("INSERT INTO member (principal, list, id) VALUES (?, ?, ?)", rows)

@@ -35,6 +35,13 @@ class Needs(NamedTuple):
     principals: tuple[str, ...] = ()
 
 
+class Members(NamedTuple):
+    """The members of a group, and the number of the list that the group stands in."""
+
+    number: int
+    principals: frozenset[str]
+
+
 class TimestampTaken(Exception):
     """A client chose a timestamp that another object of the list bears."""
 
@@ -58,8 +65,8 @@ class Unit:
         self._objects: dict[Path, Stored | None] = {}
         self._groups: dict[str, set[str]] = {}
         self._buckets: set[str] = set()
-        self._members: dict[tuple[int, str], tuple[str, ...]] = {}
-        self._unlinked: dict[int, bool] = {}
+        self._members: dict[Path, Members | None] = {}
+        self._unlinked: dict[int, ListPath | None] = {}
         self._changed: set[ListPath | Path] = set()
         self._journal: list[tuple[dict[Any, Any], Any, Any]] = []
         self._sent = 0
@@ -150,19 +157,33 @@ class Unit:
         missing = [principal for principal in principals if principal not in self._groups]
         if missing:
             await self._fetch([], missing)
-        return set().union(*(self._groups[principal] for principal in principals))
+        groups = set().union(*(self._groups[principal] for principal in principals))
+        if self._members or self._unlinked:
+            self._correct(groups, principals)
+        return groups
+
+    def _correct(self, groups: set[str], principals: Sequence[str]) -> None:
+        """Bring groups that were fetched to what this transaction has made of them."""
+        for cut in self._unlinked.values():
+            if cut is not None and cut.kind is GROUP:
+                gone = f"{cut}/"
+                groups.difference_update([group for group in groups if group.startswith(gone)])
+        for path, members in self._members.items():
+            clock = self._clocks[path.list]
+            if members is not None and clock is not None and clock.list == members.number:
+                named = not members.principals.isdisjoint(principals)
+                (groups.add if named else groups.discard)(str(path))
 
     async def read(self, wanted: Wanted) -> Found:
         """The answer to a question, as if what was written so far had been committed."""
         if wanted.page is not None or wanted.total is not None:
             await self.flush()
-            return await self.transaction.read(wanted)
-        found = Found([await self.object(path) for path in wanted.points], [])
-        if wanted.principals:
-            await self.groups(wanted.principals)
-            found.groups = [(p, group) for p in wanted.principals for group in sorted(self._groups[p])]
-        if wanted.clock:
-            found.clock = await self.clock(wanted.clock)
+            found = await self.transaction.read(wanted._replace(principals=()))
+        else:
+            found = Found([await self.object(path) for path in wanted.points], [])
+            if wanted.clock:
+                found.clock = await self.clock(wanted.clock)
+        found.groups = [(p, group) for p in wanted.principals for group in await self.groups([p])]
         return found
 
     async def taken(self, path: ListPath, timestamp: int) -> bool:
@@ -191,8 +212,8 @@ class Unit:
         self._set(clock, path, row, previous)
         if path.kind is GROUP:
             assert clock.list is not None
-            members = tuple(dict.fromkeys(attributes.get("members") or ()))
-            self._remember(self._members, (clock.list, path.id), members)
+            members = Members(clock.list, frozenset(attributes.get("members") or ()))
+            self._remember(self._members, path, members)
         if previous is None or previous.deleted:
             for child in path.children:
                 await self._link(child)
@@ -209,7 +230,7 @@ class Unit:
         self._set(clock, path, row, previous)
         if path.kind is GROUP:
             assert clock.list is not None
-            self._remember(self._members, (clock.list, path.id), ())
+            self._remember(self._members, path, Members(clock.list, frozenset()))
         await self._unlink(path)
         return row
 
@@ -263,7 +284,7 @@ class Unit:
         if clock.live:
             timestamp = timestamps.following(timestamp, timestamps.now())
         watermark = timestamp if clock.live or clock.dead else clock.watermark
-        self._remember(self._unlinked, clock.list, True)
+        self._remember(self._unlinked, clock.list, clock.path)
         self._tick(
             Clock(clock.path, number, timestamp, clock.version + 1, 0, 0, 0, watermark),
         )
@@ -298,7 +319,7 @@ class Unit:
     def _unborn(self, clock: Clock) -> Clock:
         """A clock that was made by a write taken back: it may have been sent, so it stays, without a list."""
         if clock.list is not None:
-            self._unlinked[clock.list] = True
+            self._unlinked[clock.list] = clock.path
         return clock._replace(list=None, live=0, dead=0, bytes=0)
 
     @staticmethod
@@ -332,8 +353,12 @@ class Unit:
     async def finish(self) -> None:
         """Send everything. Nothing can be taken back after that."""
         writes = self._objects_to_write()
-        writes.members = {key: members for key, members in self._members.items() if members is not None}
-        writes.unlinked = [number for number, gone in self._unlinked.items() if gone]
+        writes.members = [
+            (members.number, path.id, sorted(members.principals))
+            for path, members in self._members.items()
+            if members is not None
+        ]
+        writes.unlinked = [number for number, path in self._unlinked.items() if path is not None]
         await self.transaction.write(writes)
 
     def _objects_to_write(self) -> Writes:
