@@ -203,3 +203,18 @@ def test_the_links_of_the_readme_lead_somewhere() -> None:
     assert local
     for link in local:
         assert (readme.parent / link).exists(), link
+
+
+def events() -> Iterator[str]:
+    """What the server logs."""
+    for file in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("log."):
+                event = node.args[0]
+                assert isinstance(event, ast.Constant), f"{file}:{node.lineno}: an event has one name"
+                yield str(event.value)
+
+
+@pytest.mark.parametrize("event", sorted(set(events())))
+def test_every_event_in_the_log_is_listed(event: str) -> None:
+    assert any(f"`{event}`" in row[0] for row in rows("operating/security.md"))
