@@ -194,7 +194,6 @@ class Limits(Section, frozen=True):
     filters: Annotated[Positive, Meta(description="Filters in one query string.")] = 64
     sort_fields: Annotated[Positive, Meta(description="Fields in `_sort`.")] = 16
     in_items: Annotated[Positive, Meta(description="Values in an `in_` or `exclude_` filter.")] = 1000
-    token_bytes: Annotated[Positive, Meta(description="Length of a page token.")] = 8192
     patch_operations: Annotated[Positive, Meta(description="Operations in a JSON-Patch.")] = 1000
     principals: Annotated[Positive, Meta(description="Principals in one permission of one object.")] = 5000
     id_length: Annotated[int, Meta(ge=36, le=1024, description="Length of an object's id.")] = 512

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 import kintoun
 from kintoun.http.answers import Answer, Headers, json_answer
 from kintoun.http.requests import Request
@@ -16,6 +18,8 @@ from kintoun.model.permissions import AUTHENTICATED, EVERYONE
 from kintoun.model.timestamps import http_date, now
 from kintoun.resources.context import Context
 from kintoun.storage.rows import Unavailable, Wanted
+
+log = structlog.get_logger()
 
 HTTP_API_VERSION = "1.23"
 
@@ -83,6 +87,9 @@ async def _checked(check: Callable[[], Awaitable[bool | None]], limit: float) ->
         async with asyncio.timeout(limit):
             return await check()
     except (TimeoutError, Unavailable):
+        return False
+    except Exception:
+        log.exception("a heartbeat check failed")
         return False
 
 

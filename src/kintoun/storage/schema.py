@@ -71,11 +71,6 @@ STEPS: tuple[tuple[str, ...], ...] = (
         # Lists whose parent is gone, waiting for their space to be reclaimed.
         "CREATE TABLE unlinked (list {int} NOT NULL PRIMARY KEY)",
         "CREATE TABLE nonce (id {text} NOT NULL PRIMARY KEY, expires {int} NOT NULL)",
-        """CREATE TABLE lease (
-            name {text} NOT NULL PRIMARY KEY,
-            holder {text} NOT NULL,
-            expires {int} NOT NULL
-        )""",
     ),
 )
 

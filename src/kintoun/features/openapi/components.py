@@ -21,6 +21,7 @@ from kintoun.model.errors import (
     VERSION_NOT_AVAILABLE,
 )
 from kintoun.model.kinds import Kind
+from kintoun.model.tokens import MAX_TEXT
 from kintoun.settings import Settings
 
 Part = dict[str, Any]
@@ -223,7 +224,7 @@ def parameters(settings: Settings) -> dict[str, Part]:
         "token": _query(
             "_token",
             "Where the page begins: comes from `Next-Page`, good for the same filters and order.",
-            {"type": "string", "maxLength": limits.token_bytes},
+            {"type": "string", "maxLength": MAX_TEXT},
         ),
         "sort": _query(
             "_sort",
