@@ -140,9 +140,7 @@ class Composition:
         for name in self.settings.features:
             feature(name)().setup(self, self.settings.sections.get(name))
         if not self.settings.protocol.userid_secret:
-            log.warning(
-                "protocol.userid_secret is not set: basicauth user ids and page tokens can be made up"
-            )
+            log.warning("userid_secret is not set: basicauth ids and page tokens can be made up")
         self.service.policies = tuple(
             self._policy_factory(policy.use)(policy, self.settings) for policy in self.settings.policies
         )
