@@ -59,14 +59,13 @@ class Rights(NamedTuple):
     write: bool
     create: bool
     read_all: bool
-    """Read objects of the list that the grant is not on."""
+    """Read objects of the list that the grant is not on, and so learn which are missing."""
     write_all: bool
     list_all: bool
     """See the whole list."""
-    read_parent: bool
 
 
-NOTHING = Rights(*[False] * 7)
+NOTHING = Rights(*[False] * 6)
 
 
 def grants(kind: str) -> list[Grant]:
@@ -86,16 +85,16 @@ def rights(kind: str, grant: Grant) -> Rights:
     """What the holder of a grant may do with objects of a kind."""
     if grant.on == "setting":
         # Settings look at the kind of the URL, never at those above it; write implies the rest, but at the
-        # root it does not open the list.
+        # root it opens single objects alone: not the list, and no place in it.
         name, _, permission = grant.permission.rpartition("_")
         if name != kind:
             return NOTHING
         write = permission == "write"
         read = write or permission == "read"
-        create = write or permission == "create"
+        create = permission == "create" or (write and PARENT[kind] is not None)
         list_all = read if PARENT[kind] else permission == "read"
-        return Rights(read, write, create, read, write, list_all, read)
-    text, inherited, parent = str(grant), grant.on != kind, PARENT[kind]
+        return Rights(read, write, create, read, write, list_all)
+    text, inherited = str(grant), grant.on != kind
     read, write = text in READ[kind], text in WRITE[kind]
     return Rights(
         read=read,
@@ -104,5 +103,4 @@ def rights(kind: str, grant: Grant) -> Rights:
         read_all=read and inherited,
         write_all=write and inherited,
         list_all=read and inherited,
-        read_parent=parent is not None and text in READ[parent],
     )
