@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from kintoun.model.errors import INVALID_PARAMETERS, REQUEST_TOO_LARGE, ProtocolError, invalid
 
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
 WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 
 
@@ -60,4 +62,5 @@ class Base:
         host = self._host or headers.get("host") or "localhost"
         if not host.isprintable() or not host.isascii():
             raise invalid("header", "Host", "Invalid host")
-        return f"{self._scheme or scheme}://{host}"
+        scheme = self._scheme or scheme
+        return f"{scheme}://{host.removesuffix(DEFAULT_PORTS.get(scheme, ''))}"

@@ -21,6 +21,7 @@ from kintoun.resources.context import Context
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 
 _VERSIONED = re.compile(r"/v([0-9]+)")
+_CONTROL = frozenset(map(chr, (*range(32), 127)))
 
 
 async def dispatch(context: Context, request: Request) -> Answer:
@@ -76,6 +77,8 @@ def _elsewhere(context: Context, request: Request) -> Answer | None:
             raise _no_such_version()
         if request.method == "OPTIONS":
             return Answer(200, b"null")
+        if not _CONTROL.isdisjoint(path):
+            raise unknown_url()  # nothing can be there, and no header need carry it
         return redirect(request, PREFIX + request.raw_path, http.version_redirect_ttl_seconds)
     if not path.startswith(PREFIX):
         raise _no_such_version()

@@ -197,6 +197,9 @@ async def _visible_part(
     probe = Page((), EVERYTHING.sort, 1, holders=context.principals)
     seen = await context.load(Wanted(points=path.lineage, clock=path, page=probe))
     if not seen.rows:
+        for parent in () if context.anonymous else path.lineage:
+            if "*" in parent.id:  # elsewhere a pattern, here a name that nothing can have: say so
+                raise unknown_parent(parent)
         raise context.refusal()
     return found
 

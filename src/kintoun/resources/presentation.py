@@ -13,6 +13,10 @@ from kintoun.resources.preconditions import stamp
 from kintoun.storage.rows import Stored
 
 NOT_CACHED: Headers = (("Cache-Control", "no-cache, no-store"),)
+EXPIRED: Headers = (
+    ("Cache-Control", "max-age=0, must-revalidate, no-cache, no-store"),
+    ("Pragma", "no-cache"),
+)
 
 
 def visible_grants(context: Context, kind: Kind, row: Stored) -> str:
@@ -41,23 +45,28 @@ def caching(context: Context, place: Path | ListPath, collection: Stored | None)
     if not context.anonymous:
         return NOT_CACHED
     seconds = _lifetime(context, place, collection)
-    if not seconds:
+    if seconds is None:
         return NOT_CACHED
-    return (("Cache-Control", f"max-age={seconds}"), ("Expires", http_date(now() + seconds * 1000)))
+    expires = ("Expires", http_date(now() + seconds * 1000))
+    if seconds == 0:
+        return (*EXPIRED, expires)
+    return (("Cache-Control", f"max-age={seconds}"), expires)
 
 
-def _lifetime(context: Context, place: Path | ListPath, collection: Stored | None) -> int:
+def _lifetime(context: Context, place: Path | ListPath, collection: Stored | None) -> int | None:
+    """For how many seconds an answer may be kept; for records 0 is an answer too, None is none."""
     settings = context.service.settings.cache_expires
     kind = place.kind
     if kind is not RECORD:
-        return settings.get(kind.name, 0)
+        return settings.get(kind.name) or None
     ids = place.ids if isinstance(place, Path) else place.parents
     bucket, name = ids[0], ids[1]
-    seconds = 0
+    seconds = None
     if settings:
         keys = (f"{bucket}.{name}.record", f"{bucket}.record", "record")
-        seconds = next((settings[key] for key in keys if key in settings), 0)
+        seconds = next((settings[key] for key in keys if key in settings), None)
     if collection is not None and '"cache_expires"' in collection.body:
         own = json.decode(collection.body.encode()).get("cache_expires")
-        seconds = max(seconds, own or 0)
+        if own is not None:
+            seconds = max(seconds or 0, own)
     return seconds
