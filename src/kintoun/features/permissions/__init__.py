@@ -78,5 +78,5 @@ class PermissionsEndpoint(Plugin):
         registry.capability(
             "permissions_endpoint",
             "The permissions endpoint can be used to list all user objects permissions.",
-            f"{registry.settings.project.docs}concepts/permissions/",
+            f"{registry.settings.project.docs}reference/permissions/",
         )
