@@ -231,7 +231,8 @@ class Comparison:
     def _same_url(self, kinto: list[str] | None, ours: list[str] | None) -> bool:
         if kinto is None or ours is None:
             return kinto == ours
-        return _url_parts(self._unhost(kinto[0], 0)) == _url_parts(self._unhost(ours[0], 1))
+        k, o = (_url_parts(self._unhost(urls[0], side)) for side, urls in enumerate((kinto, ours)))
+        return len(k) == len(o) and all(self.pairs.same_text(*pair) for pair in zip(k, o, strict=True))
 
     def _unhost(self, text: str, side: int) -> str:
         root = self._roots[side]
@@ -335,14 +336,11 @@ def _integer(etag: str) -> int | None:
     return int(digits) if etag == f'"{digits}"' and digits.lstrip("-").isdigit() else None
 
 
-def _url_parts(url: str) -> tuple[str, str, list[tuple[str, str]]]:
+def _url_parts(url: str) -> list[str]:
+    """Host, path and parameters; tokens are each server's own."""
     parts = urlsplit(url)
     pairs = parse_qsl(parts.query, keep_blank_values=True)
-    return (
-        parts.netloc,
-        parts.path,
-        sorted((name, "" if name == "_token" else value) for name, value in pairs),
-    )
+    return [parts.netloc, parts.path, *sorted(f"{n}={'' if n == '_token' else v}" for n, v in pairs)]
 
 
 def _shown(value: Any) -> str:

@@ -201,8 +201,8 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "pages-are-one-snapshot",
         "4.6",
-        "Every page carries the ETag of the list at that moment.",
-        "Every page carries the ETag of the first page.",
+        "Every page shows the list at that moment, and carries its ETag.",
+        "Every page carries the ETag of the first, and leaves what was written since to `_since` that ETag.",
         "A client that keeps the last page's ETag would otherwise lose what changed while it paged.",
         seen.page_of_snapshot,
     ),

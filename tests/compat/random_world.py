@@ -1,11 +1,11 @@
 """Seeded random sequences over a small world: few objects, few users, every method, many headers and queries.
 
 Left out on purpose is what Kinto gets wrong in ways that change its state (protocol section 17): the
-scripted scenarios and their named differences cover it. So no bucket name is used again after its deletion
-(stale group principals), nothing is deleted with children or made a member inside a batch (late cascades),
-no batch carries `If-None-Match` (304 ends it), no merge patch carries an object (it has to meet an object)
-or permissions, and a JSON Patch only follows the same user's PUT (both forget writers that their author may
-not see). A list DELETE deletes one record at most, because the order of several is nobody's promise.
+scripted scenarios and their named differences cover it. So no bucket name is used again after its
+deletion (stale group principals), nothing is deleted with children or made a member inside a batch (late
+cascades), no batch carries `If-None-Match` (304 ends it), no merge patch carries an object (it has to
+meet an object) or permissions, and there is no JSON Patch (both forget writers whom their author does not
+see). A list DELETE deletes one record at most, because the order of several is nobody's promise.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.compat.fleet import USER_IDS
-from tests.compat.scenario import MERGE, PATCH, Raw, Scenario, Step, query
+from tests.compat.scenario import MERGE, Raw, Scenario, Step, query
 
 USERS = ("alice", "alice", "alice", "bob", "bob", "carol", None)
+GROUP = "/buckets/b0/groups/g0"
 PRINCIPALS = (
     *(USER_IDS[name] for name in ("alice", "bob", "carol")),
     "system.Everyone",
     "system.Authenticated",
-    "/buckets/b0/groups/g0",
+    GROUP,
 )
 VALUES: tuple[Any, ...] = (
     0,
@@ -104,13 +105,13 @@ class World:
             (5, lambda: self._plain("DELETE", self._record())),
             (6, lambda: self._plain("GET", self._record())),
             (22, self._list),
-            (3, self._follow),
+            (8, self._follow),
             (3, self._delete_list),
             (5, self._group),
             (7, self._collection),
             (4, self._bucket),
             (8, self._batch),
-            (2, lambda: self._step("GET", "/permissions")),
+            (2, lambda: self._step("GET", "/permissions?resource_name=collection")),
             (1, lambda: self._plain("GET", "/")),
             (3, self._awkward),
         ]
@@ -123,8 +124,11 @@ class World:
         sent = {key.replace("_", "-"): value for key, value in headers.items()}
         if user == "?":
             user = self._pick(USERS)
+        if not path.startswith("/buckets/b0"):
+            body = _without_group(body)
         step = Step(method, path, body, sent, user, name)
-        self._seen[path.split("?")[0]] = name
+        if not sent:  # what a failed condition says of an empty list is forgotten by Kinto
+            self._seen[path.split("?")[0]] = name
         self._last = step
         if method == "GET" and "_limit" in path:
             self._lists.append(name)
@@ -173,21 +177,8 @@ class World:
             headers["Response_Behavior"] = self._pick(("full", "light", "diff"))
         if kind < 0.6:
             return self._step("PATCH", path, body, **headers)
-        last = self._last
-        if kind < 0.8 or last is None or last.method != "PUT" or "/records/" not in last.path:
-            flat = {key: value for key, value in body.get("data", {}).items() if not isinstance(value, dict)}
-            return self._step("PATCH", path, Raw(_json({"data": flat}), MERGE), **headers)
-        operations = [self._operation() for _ in range(self._dice.randint(1, 2))]
-        return self._step("PATCH", last.path, Raw(_json(operations), PATCH), user=last.user)
-
-    def _operation(self) -> dict[str, Any]:
-        place = self._pick(("/data/n", "/data/s", "/data/new", "/data/l/-", "/data/o/k"))
-        operation = self._pick(("add", "add", "replace", "remove", "test"))
-        return {
-            "op": operation,
-            "path": place,
-            **({} if operation == "remove" else {"value": self._pick(VALUES)}),
-        }
+        flat = {key: value for key, value in body.get("data", {}).items() if not isinstance(value, dict)}
+        return self._step("PATCH", path, Raw(_json({"data": flat}), MERGE), **headers)
 
     def _list(self) -> Step:
         path = self._pick(
@@ -223,9 +214,10 @@ class World:
         return self._pick(OPERATORS) + field, self._pick(OPERANDS)
 
     def _follow(self) -> Step:
-        if not self._lists:
+        # At once: when the list changes in between, our page is of the first one's snapshot, not Kinto's.
+        if not self._lists or self._last is None or self._lists[-1] != self._last.name:
             return self._list()
-        return self._step("GET", f"{{{{{self._pick(self._lists[-5:])}.next}}}}", user="alice")
+        return self._step("GET", f"{{{{{self._lists[-1]}.next}}}}", user="alice")
 
     def _delete_list(self) -> Step:
         path = f"{self._collection_path()}/records"
@@ -333,6 +325,14 @@ class World:
 
     def _chance(self, share: float) -> bool:
         return self._dice.random() < share
+
+
+def _without_group(body: Any) -> Any:
+    """A body without the group of the first bucket, whose principal outlives it in Kinto."""
+    if not isinstance(body, dict) or "permissions" not in body:
+        return body
+    granted = body["permissions"].items()
+    return {**body, "permissions": {name: [who for who in given if who != GROUP] for name, given in granted}}
 
 
 def _json(value: Any) -> bytes:

@@ -186,6 +186,15 @@ SCENARIOS = [
         get(f"{R}?_limit=2&_token=" + "{{a.token}}"),
     ),
     scenario(
+        "changes while paging by another field",
+        SIX,
+        get(f"{R}?_limit=2&_sort=n", name="a"),
+        put(f"{R}/r2", {"data": {"n": 2, "moved": True}}),
+        put(f"{R}/new", {"data": {"n": 2}}),
+        get("{{a.next}}", name="b"),
+        get("{{b.next}}"),
+    ),
+    scenario(
         "changes while paging",
         SIX,
         get(f"{R}?_limit=2", name="a"),
