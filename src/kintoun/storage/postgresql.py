@@ -21,6 +21,7 @@ from kintoun.storage.dialect import Dialect
 from kintoun.storage.engine import Transaction, Writes
 from kintoun.storage.indexes import indexed_fields
 from kintoun.storage.rows import Clock, Conflict, Found, Stored, Unavailable, Wanted
+from kintoun.storage.shared_reads import SharedReads
 from kintoun.storage.statements import CLOCK_COLUMNS, GROUP, answer, question, stored
 
 # Every statement is a handful of index look-ups. Saying so keeps the planner from being misled by statistics
@@ -169,6 +170,7 @@ class PostgreSQL:
         self.settings = settings
         self.indexed = indexed_fields(settings)
         self.pool = Pool(settings)
+        self._reads = SharedReads(self._read, self.fetch)
 
     def lane(self, lists: Sequence[ListPath]) -> str | None:
         """Writers of one list wait for its clock; those of several lists wait in the database."""
@@ -181,6 +183,9 @@ class PostgreSQL:
         await self.pool.close()
 
     async def read(self, wanted: Wanted) -> Found:
+        return await self._reads.read(wanted)
+
+    async def _read(self, wanted: Wanted) -> Found:
         sql, values = question(wanted, self.dialect, self.indexed)
         return answer(wanted, await self.fetch(sql, values))
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from kintoun.model.paths import ListPath
 from kintoun.storage.dialect import Dialect, Parameters
 from kintoun.storage.rows import Clock, Found, Page, Stored, Wanted
 from kintoun.storage.select import after, order_by, where
@@ -134,7 +135,8 @@ def answer(wanted: Wanted, rows: Sequence[Any]) -> Found:
         elif tag == GROUP:
             found.groups.append((row[1], row[3]))
         elif tag == CLOCK:
-            found.clock = _clock(wanted, row)
+            assert wanted.clock is not None, "no clock was asked for"
+            found.clock = clock_of(wanted.clock, row)
         else:
             found.total = row[2]
     if wanted.page is not None:
@@ -147,7 +149,7 @@ def stored(row: Any) -> Stored:
     return Stored(row[1], row[2], bool(row[0] & 1), row[3], row[4])
 
 
-def _clock(wanted: Wanted, row: Any) -> Clock:
-    assert wanted.clock is not None
+def clock_of(path: ListPath, row: Any) -> Clock:
+    """The clock of a list that a row of a statement spells."""
     number, version, live, dead, size, watermark = map(int, row[3].split(" "))
-    return Clock(wanted.clock, number or None, row[2], version, live, dead, size, watermark)
+    return Clock(path, number or None, row[2], version, live, dead, size, watermark)
