@@ -288,12 +288,12 @@ DIFFERENCES: tuple[Difference, ...] = (
         refused(seen.foreign_token, 200),
     ),
     Difference(
-        "useless-cache-expires",
+        "negative-cache-expires",
         "1.7",
-        "`cache_expires: 0` adds `max-age=0` and `Expires` to `no-cache`, a negative one gives `max-age=-1`.",
-        "`no-cache, no-store`, as for the settings.",
+        "A negative `cache_expires` gives `max-age=-1`.",
+        "It means 0.",
         "A negative max-age is not HTTP.",
-        seen.useless_cache_expires,
+        seen.negative_cache_expires,
     ),
     # ── writing ───────────────────────────────────────────────────────────────────────────────────────────
     Difference(
@@ -393,6 +393,14 @@ DIFFERENCES: tuple[Difference, ...] = (
         "It is there: what an item reports is what happened.",
         "An answer must be true.",
         seen.batch_conflict,
+    ),
+    Difference(
+        "membership-at-once",
+        "6",
+        "Who becomes a member of a group inside a batch has the group's rights only after it.",
+        "They have them from the next item on.",
+        "Each item of a batch sees what those before it did.",
+        seen.membership_in_batch,
     ),
     Difference(
         "cascades-at-once",

@@ -9,7 +9,7 @@ from tests.compat.running import Stage, report, unexplained
 from tests.compat.scenario import Scenario
 from tests.compat.shrinking import shrink
 
-STEPS, SEQUENCES, SEED = 120, 4, 20_26
+STEPS, SEQUENCES, SEED = 120, 3, 20_26
 SHRINK_SECONDS = 60.0
 
 

