@@ -343,6 +343,14 @@ TIMESTAMPS = [
         {"data": {"last_modified": -5}},
         events=[f"create {R}/old"],
     ),
+    Scenario(
+        f"PUT {R}/ancient",
+        201,
+        shown(id="ancient", last_modified=-62135596800000),
+        {"data": {"last_modified": -62135596800000}},
+        has={"Last-Modified": "Mon, 01 Jan 0001 00:00:00 GMT"},
+        events=[f"create {R}/ancient"],
+    ),
     *[
         Scenario(f"PUT {R}/x", 201, shown(id="x"), {"data": {"last_modified": odd}}, events=[f"create {R}/x"])
         for odd in ("5", 1.5, True, None, [])

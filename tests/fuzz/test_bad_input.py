@@ -124,6 +124,9 @@ TIMESTAMPS = [
     put(
         "created in the year 10000", b'{"data":{"last_modified":%d}}' % YEAR_10000, name="data.last_modified"
     ),
+    put(
+        "created before the year 1", b'{"data":{"last_modified":-62135596800001}}', name="data.last_modified"
+    ),
     put("created before history", b'{"data":{"last_modified":-%d}}' % YEAR_10000, name="data.last_modified"),
     put("created in the last 64 bit", b'{"data":{"last_modified":%d}}' % (2**63), name="data.last_modified"),
     Bad(

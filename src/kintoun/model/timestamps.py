@@ -9,6 +9,9 @@ from functools import lru_cache
 LATEST = 253_402_300_799_999
 """The last millisecond of the year 9999, beyond which no HTTP date can be written."""
 
+EARLIEST = -62_135_596_800_000
+"""The first millisecond of the year 1, before which none can be written either."""
+
 
 def now() -> int:
     """The wall clock, in milliseconds since the epoch."""
@@ -46,6 +49,6 @@ def client_timestamp(value: object) -> int | None:
     """
     if type(value) is not int:
         return None
-    if value > LATEST or value < -LATEST:
+    if value > LATEST or value < EARLIEST:
         raise ValueError(f"{value} is not a timestamp in milliseconds")
     return value

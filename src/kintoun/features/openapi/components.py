@@ -21,14 +21,14 @@ from kintoun.model.errors import (
     VERSION_NOT_AVAILABLE,
 )
 from kintoun.model.kinds import Kind
+from kintoun.model.timestamps import EARLIEST, LATEST
 from kintoun.model.tokens import MAX_TEXT
 from kintoun.settings import Settings
 
 Part = dict[str, Any]
 
-TAG_PATTERN = r'^"[0-9]+"$'
+TAG_PATTERN = r'^"-?[0-9]+"$'
 CONDITION_PATTERN = r'^("[0-9]{1,18}"|\*)$'
-LATEST = 253_402_300_799_999
 INT64 = {"minimum": -(2**63), "maximum": 2**63 - 1}
 
 
@@ -286,7 +286,8 @@ def schemas(settings: Settings, kinds: Iterable[Kind]) -> dict[str, Part]:
         "Timestamp": {
             "type": "integer",
             "description": "Milliseconds since the epoch, growing with every change of the list.",
-            "minimum": -LATEST,
+            "minimum": EARLIEST,
+            "maximum": LATEST,
         },
         "Tombstone": {
             "type": "object",
