@@ -139,7 +139,8 @@ class Composition:
         self.background(lambda: reclaim(self.service.store))
         for name in self.settings.features:
             feature(name)().setup(self, self.settings.sections.get(name))
-        if not self.settings.protocol.userid_secret:
+        basicauth = any(policy.use == "basicauth" for policy in self.settings.policies)
+        if basicauth and not self.settings.protocol.userid_secret:
             log.warning("userid_secret is not set: basicauth ids and page tokens can be made up")
         self.service.policies = tuple(
             self._policy_factory(policy.use)(policy, self.settings) for policy in self.settings.policies
