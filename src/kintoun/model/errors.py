@@ -89,9 +89,7 @@ class InvalidParameters(ProtocolError):
             INVALID_PARAMETERS,
             ordered[0].message(),
             error="Invalid parameters",
-            details=[
-                {"location": d.location, "name": d.name, "description": d.description} for d in ordered
-            ],
+            details=[{"location": d.location, "name": d.name, "description": d.description} for d in ordered],
         )
         self.broken = tuple(ordered)
 
