@@ -196,7 +196,7 @@ def run_markdown(made: Sequence[Row], facts: dict[str, Any]) -> str:
 def facts_line(facts: dict[str, Any]) -> str:
     return (
         f"`{facts['command']}`, {facts['date']}, {facts['cores']} cores of {facts['cpu']} "
-        f"(load average {facts['load_average'][0]} at the end), Python {facts['python']}, "
+        f"(load average {facts['load_average'][0]} when it began), Python {facts['python']}, "
         f"Granian {facts['granian']}."
     )
 
