@@ -98,6 +98,8 @@ class Lanes:
     async def _drain(self, lane: str) -> None:
         queue = self._queues[lane]
         while queue:
+            # Requests that have arrived but were not looked at yet can still join.
+            await asyncio.sleep(0)
             group = [queue.popleft() for _ in range(min(len(queue), self._group))]
             await self._run(group)
         del self._queues[lane]
