@@ -21,6 +21,7 @@ from kintoun.storage import indexes, schema
 from kintoun.storage.dialect import Dialect, translated
 from kintoun.storage.engine import Transaction, Writes
 from kintoun.storage.indexes import indexed_fields
+from kintoun.storage.known import Known
 from kintoun.storage.rows import Clock, Found, Stored, Unavailable, Wanted
 from kintoun.storage.select import register_functions
 from kintoun.storage.statements import CLOCK_COLUMNS, answer, question, stored
@@ -84,6 +85,7 @@ class SQLite:
         self._opened: list[sqlite3.Connection] = []
         self._turn = asyncio.Lock()
         self._sizes: dict[ListPath, int] = {}
+        self._known = Known()
 
     def lane(self, lists: Sequence[ListPath]) -> str | None:
         """There is one writer, so there is one queue."""
@@ -120,6 +122,31 @@ class SQLite:
     # Reading
 
     async def read(self, wanted: Wanted) -> Found:
+        if wanted.page is not None or wanted.total is not None:
+            return await self._read(wanted)
+        known = self._known
+        missing = known.missing(wanted)
+        found = await self._read(missing) if missing is not None else None
+        version = self._version()
+        if version != known.version or known.crowded():
+            # What was known may be older than what was just found: all of it from one snapshot. That may be
+            # newer than the version, which then will not be met again.
+            known.move(version)
+            missing, found = wanted, await self._read(wanted)
+        if missing is not None and found is not None:
+            known.learn(missing, found)
+        return known.answer(wanted)
+
+    def _version(self) -> int:
+        """Changes whenever another connection, of this process or of another, has committed."""
+        assert self._reader is not None, "the store is open"
+        try:
+            version: int = self._reader.execute("PRAGMA data_version").fetchone()[0]
+        except sqlite3.Error as error:
+            raise Unavailable(str(error)) from error
+        return version
+
+    async def _read(self, wanted: Wanted) -> Found:
         sql, values = question(wanted, self.dialect, self.indexed)
         try:
             if self._is_long(wanted):
