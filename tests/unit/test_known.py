@@ -129,3 +129,15 @@ async def test_what_is_known_asks_the_database_nothing_but_its_version(
     await reader.read(wanted)
     await reader.read(Wanted(RECORDS.lineage))
     assert asked == ["PRAGMA data_version"] * 2
+
+
+async def test_what_is_known_is_bounded_in_size_too(
+    engines: tuple[SQLite, SQLite], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known, "MOST_CHARACTERS", 10_000)
+    paths = [RECORDS.object(f"r{n}") for n in range(8)]
+    await put(engines[0], *paths, text="x" * 3000)
+    for path in paths:
+        await engines[0].read(Wanted((path,)))
+        kept = engines[0]._known._objects.values()
+        assert sum(len(row.body) for row in kept if row is not None) < 10_000 + 4000

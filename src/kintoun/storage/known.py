@@ -12,6 +12,9 @@ from kintoun.storage.rows import Clock, Found, Stored, Wanted
 MOST = 2000
 """Objects that are kept."""
 
+MOST_CHARACTERS = 4 * 1024 * 1024
+"""Characters of JSON in them."""
+
 Groups = list[tuple[str, str]]
 
 
@@ -20,6 +23,7 @@ class Known:
 
     def __init__(self) -> None:
         self.version: int | None = None
+        self._characters = 0
         self._objects: dict[Path, Stored | None] = {}
         self._groups: dict[str, Groups] = {}
         self._clocks: dict[ListPath, Clock | None] = {}
@@ -27,6 +31,7 @@ class Known:
     def move(self, version: int) -> None:
         """Forget everything: the database is at another version."""
         self.version = version
+        self._characters = 0
         self._objects.clear()
         self._groups.clear()
         self._clocks.clear()
@@ -44,6 +49,7 @@ class Known:
     def learn(self, wanted: Wanted, found: Found) -> None:
         """Remember the answer to a question."""
         self._objects.update(zip(wanted.points, found.points, strict=True))
+        self._characters += sum([len(row.body) for row in found.points if row is not None])
         for name in wanted.principals:
             self._groups[name] = [pair for pair in found.groups if pair[0] == name]
         if wanted.clock is not None:
@@ -51,7 +57,8 @@ class Known:
 
     def crowded(self) -> bool:
         """Whether there is too much of it."""
-        return len(self._objects) + len(self._groups) + len(self._clocks) > MOST
+        entries = len(self._objects) + len(self._groups) + len(self._clocks)
+        return entries > MOST or self._characters > MOST_CHARACTERS
 
     def answer(self, wanted: Wanted) -> Found:
         """The answer to a question of which nothing is missing."""
