@@ -103,7 +103,8 @@ class Desk:
         console = Console()
         self.console = console if console.is_terminal else Console(width=2 * TABLE_WIDTH)
         self.job = job
-        self.facts = {**report.machine(), "command": "python -m bench " + shlex.join(sys.argv[1:])}
+        given = [argument for argument in sys.argv[1:] if argument not in ("--json", str(job.json_file))]
+        self.facts = {**report.machine(), "command": "python -m bench " + shlex.join(given)}
 
     @contextmanager
     def arena(self) -> Iterator[tuple[Arena, Callable[[str], None]]]:
