@@ -58,7 +58,7 @@ class SharedReads:
             try:
                 found = await turn
             except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled() and turn.result() is None:
+                if turn.done() and not turn.cancelled() and not turn.exception() and turn.result() is None:
                     self._hand_over()
                 raise
             if found is not None:
