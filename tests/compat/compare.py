@@ -121,6 +121,8 @@ class Comparison:
     ) -> Iterator[Mismatch]:
         if method == "DELETE":
             kinto, ours = self._by_id(kinto, 0), self._by_id(ours, 1)
+            if is_list(path) and _is_list_body(kinto) and _is_list_body(ours):
+                self.pairs.exchange(list_of(path), _timestamps(kinto), _timestamps(ours))
         if status == 201 and method == "POST":
             self._learn_id(kinto, ours)
         yield from self._value(where, kinto, ours, path)
@@ -159,7 +161,8 @@ class Comparison:
         if type(kinto) is not type(ours):
             return False
         if type(kinto) is int:
-            return self.pairs.same_time(list_of(path), kinto, ours)
+            scope = list_of(path)
+            return self.pairs.same_time(scope, kinto, self.pairs.exchanged(scope, ours))
         if isinstance(kinto, str):
             if kinto.startswith(BCRYPT) and ours.startswith(BCRYPT):
                 return True  # salted
@@ -245,7 +248,7 @@ class Comparison:
 
     def _by_id(self, body: Any, side: int) -> Any:
         """The tombstones of a list DELETE, whose order means nothing, in an order that both servers share."""
-        if isinstance(body, dict) and isinstance(body.get("data"), list):
+        if _is_list_body(body):
             return {
                 **body,
                 "data": sorted(body["data"], key=lambda item: self.pairs.id_name(str(item.get("id")), side)),
@@ -263,7 +266,7 @@ class Comparison:
     def _purge(self, path: str, body: Any) -> None:
         if not is_list(path):
             self.pairs.purge(path)
-        elif isinstance(body, dict) and isinstance(body.get("data"), list):
+        elif _is_list_body(body):
             for item in body["data"]:
                 self.pairs.purge(f"{path}/{item.get('id')}")
 
@@ -311,6 +314,14 @@ def _collected(headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     for name, value in headers:
         collected.setdefault(name, []).append(value)
     return collected
+
+
+def _is_list_body(body: Any) -> bool:
+    return isinstance(body, dict) and isinstance(body.get("data"), list)
+
+
+def _timestamps(body: Any) -> list[int]:
+    return [item["last_modified"] for item in body["data"] if "last_modified" in item]
 
 
 def _unordered(value: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from itertools import repeat
 from typing import Any
 
 DAY = 86_400_000
@@ -37,6 +38,7 @@ class Correspondence:
         self._began = int(time.time() * 1000)
         self._pairs: dict[str, list[tuple[int, int]]] = {}
         self._floors: dict[str, int] = {}
+        self._exchanged: dict[tuple[str, int], int] = {}
         self._ids: list[tuple[str, str]] = []
         self.purged: set[str] = set()
         """Lists whose parent was deleted."""
@@ -60,6 +62,21 @@ class Correspondence:
                 return False
             pairs.append((kinto, ours))
         return True
+
+    def exchange(self, scope: str, kinto: list[int], ours: list[int]) -> None:
+        """Take our timestamps of one list DELETE as if they had been given in the order of Kinto's.
+
+        In which order the objects get theirs means nothing, and Kinto's follows its database's query plan.
+        """
+        if len(kinto) == len(ours) and all(map(self.may_be_new, repeat(scope), kinto, ours)):
+            ranks = {timestamp: rank for rank, timestamp in enumerate(sorted(kinto))}
+            given = sorted(ours)
+            for k, o in zip(kinto, ours, strict=True):
+                self._exchanged[scope, o] = given[ranks[k]]
+
+    def exchanged(self, scope: str, ours: int) -> int:
+        """The timestamp of one of our objects, or the one that stands for it since its list was deleted."""
+        return self._exchanged.get((scope, ours), ours)
 
     def may_be_new(self, scope: str, kinto: int, ours: int) -> bool:
         """Whether neither of two timestamps of a list has been paired yet."""

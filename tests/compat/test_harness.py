@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -140,3 +141,19 @@ def test_what_means_the_same_is_equal(comparison: Comparison) -> None:
         )
     )
     assert not _exchange(comparison, "/buckets", kinto, ours)
+
+
+def test_a_list_delete_may_give_its_timestamps_in_any_order(comparison: Comparison) -> None:
+    now = int(time.time() * 1000)
+
+    def deleted(**given: int) -> Answer:
+        items = [f'{{"id":"{name}","last_modified":{now + n},"deleted":true}}' for name, n in given.items()]
+        etag = f'"{now + max(given.values())}"'
+        return _answer(f'{{"data":[{",".join(items)}]}}'.encode(), etag=etag)
+
+    path = "/buckets/b/collections/c/records"
+    step = Step("DELETE", path, None, {}, "alice")
+    assert not _exchange(comparison, path, deleted(a=1, b=2), deleted(b=5, a=6), step)
+    later = f"{path}?_since=0&_sort=id"
+    assert not _exchange(comparison, later, deleted(a=1, b=2), deleted(a=6, b=5))
+    assert _exchange(comparison, later, deleted(a=1, b=2), deleted(a=5, b=6))
