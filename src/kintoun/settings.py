@@ -18,6 +18,10 @@ Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
 
 
+BESIDE_FILE = {"relative_to": "file"}
+"""Marks a setting, as `extra` of its Meta, whose relative path begins at the file that holds the setting."""
+
+
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of the configuration file."""
 

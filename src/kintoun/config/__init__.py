@@ -9,7 +9,16 @@ from typing import Any
 
 import msgspec
 
-from kintoun.config.decoding import Tree, Value, core_sections, decode, open_tables, top_keys
+from kintoun.config.decoding import (
+    Tree,
+    Value,
+    core_sections,
+    decode,
+    field_types,
+    is_beside_file,
+    open_tables,
+    top_keys,
+)
 from kintoun.config.discovery import feature, feature_names, section_of
 from kintoun.config.problems import ConfigError, Problem
 from kintoun.settings import Settings
@@ -123,7 +132,12 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _beside(section: str, key: str, value: Any, path: Path) -> Any:
-    """A relative SQLite file is looked for beside the file that names it."""
-    if (section, key) == ("storage", "url") and isinstance(value, str) and value.startswith("sqlite:"):
+    """A relative path is looked for beside the file that names it."""
+    if not isinstance(value, str):
+        return value
+    if (section, key) == ("storage", "url") and value.startswith("sqlite:"):
         return f"sqlite:{path.resolve().parent / value.removeprefix('sqlite:').removeprefix('//')}"
+    declared = section_of(section)
+    if declared is not None and is_beside_file(field_types(declared).get(key)):
+        return str(path.resolve().parent / value)
     return value

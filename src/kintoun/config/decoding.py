@@ -14,7 +14,7 @@ import msgspec.inspect
 
 from kintoun.config.discovery import feature_names, section_of
 from kintoun.config.problems import ConfigError, Problem, suggestion
-from kintoun.settings import Section, Settings
+from kintoun.settings import BESIDE_FILE, Section, Settings
 
 CONTAINERS = (
     msgspec.inspect.ListType,
@@ -55,6 +55,11 @@ class Tree:
 def field_types(struct: type[msgspec.Struct]) -> dict[str, Any]:
     """The declared type of each field of a struct, constraints included."""
     return {item.encode_name: item.type for item in msgspec.structs.fields(struct)}
+
+
+def is_beside_file(kind: Any) -> bool:
+    """Whether a declared type is of a path that begins at the file which holds the setting."""
+    return any(isinstance(meta, msgspec.Meta) and meta.extra == BESIDE_FILE for meta in get_args(kind)[1:])
 
 
 def core_sections() -> dict[str, type[Section]]:
