@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -25,19 +27,20 @@ from kintoun.model.errors import (
     UNDEFINED,
     ProtocolError,
 )
-from kintoun.model.kinds import BUCKET, COLLECTION, GROUP, RECORD, Kind
+from kintoun.model.kinds import BUCKET, COLLECTION, GROUP, RECORD, Kind, register
 from kintoun.model.parameters import QueryLimits
-from kintoun.plugin import PolicyFactory
+from kintoun.plugin import Plugin, PolicyFactory
 from kintoun.resources.access import Access
 from kintoun.resources.batching import post_batch
 from kintoun.resources.cache import ListCache
-from kintoun.resources.context import AfterCommit, BeforeCommit, Context, Rules, Service
+from kintoun.resources.context import AfterCommit, BeforeCommit, Context, Gate, Observer, Rules, Service
 from kintoun.resources.dispatch import dispatch
 from kintoun.resources.endpoints import endpoints_of
 from kintoun.resources.erasure import delete_user_data
 from kintoun.resources.root import ENDPOINTS
 from kintoun.settings import Settings
 from kintoun.storage import make_store
+from kintoun.storage.leases import Lease, holder_of_this_process
 from kintoun.storage.reclaiming import reclaim
 from kintoun.storage.rows import Conflict, Unavailable
 
@@ -78,7 +81,7 @@ class Composition:
             dispatch=dispatch,
         )
         self._policies: dict[str, PolicyFactory] = {}
-        self._background: list[Callable[[], Awaitable[None]]] = []
+        self._background: list[tuple[Callable[[], Awaitable[None]], str | None]] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     # What features call
@@ -87,6 +90,7 @@ class Composition:
         self.service.router.add(endpoint)
 
     def kind(self, kind: Kind, rules: Rules) -> None:
+        register(kind)
         self.service.rules[kind] = rules
         for endpoint in endpoints_of(kind, self.settings.protocol.disabled_endpoints):
             self.endpoint(endpoint)
@@ -112,13 +116,19 @@ class Composition:
     def heartbeat(self, name: str, check: Callable[[], Awaitable[bool | None]]) -> None:
         self.service.heartbeats[name] = check
 
-    def background(self, work: Callable[[], Awaitable[None]]) -> None:
-        self._background.append(work)
+    def background(self, work: Callable[[], Awaitable[None]], lease: str | None = None) -> None:
+        self._background.append((work, lease))
+
+    def gate(self, check: Gate) -> None:
+        self.service.gates.append(check)
+
+    def observe(self, hook: Observer) -> None:
+        self.service.observers.append(hook)
 
     # Wiring
 
-    def compose(self) -> None:
-        """Put the core and the features that are switched on together.
+    def compose(self, *more: Plugin) -> None:
+        """Put the core and the features that are switched on together, and those that are not installed.
 
         Raises ValueError when they do not fit.
         """
@@ -139,6 +149,8 @@ class Composition:
         self.background(lambda: reclaim(self.service.store))
         for name in self.settings.features:
             feature(name)().setup(self, self.settings.sections.get(name))
+        for plugin in more:
+            plugin.setup(self, self.settings.sections.get(plugin.name))
         basicauth = any(policy.use == "basicauth" for policy in self.settings.policies)
         if basicauth and not self.settings.protocol.userid_secret:
             log.warning("userid_secret is not set: basicauth ids and page tokens can be made up")
@@ -158,8 +170,13 @@ class Composition:
 
     async def start(self) -> None:
         await self.service.store.open()
-        for work in self._background:
-            self._tasks.append(asyncio.ensure_future(_go_on(work)))
+        holder = holder_of_this_process()
+        for work, name in self._background:
+            task = _go_on(work)
+            if name is not None:
+                lease = Lease(self.service.store, name, holder, self.settings.storage.lease_seconds)
+                task = _go_on(partial(lease.lead, partial(_go_on, work)))
+            self._tasks.append(asyncio.ensure_future(task))
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -167,13 +184,15 @@ class Composition:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.service.store.close()
 
-    async def respond(self, request: Request) -> Answer:
+    async def respond(self, request: Request, context: Context | None = None) -> Answer:
         """The answer to a request, whatever happens."""
         try:
             if self._ended():
                 raise ProtocolError(410, SERVICE_DEPRECATED, GONE)
-            context = Context(self.service, request)
+            context = context or Context(self.service, request)
             await context.identify()
+            for gate in self.service.gates:
+                await gate(context, request)
             return await dispatch(context, request)
         except ProtocolError as error:
             return error_answer(error)
@@ -186,6 +205,19 @@ class Composition:
             return error_answer(
                 ProtocolError(500, UNDEFINED, BROKEN, info=self.settings.project.error_info_link)
             )
+
+    async def respond_observed(self, request: Request) -> Answer:
+        """The answer to a request, of which the observers are told."""
+        began = time.perf_counter()
+        context = Context(self.service, request)
+        answer = await self.respond(request, context)
+        seconds = time.perf_counter() - began
+        for hook in self.service.observers:
+            try:
+                hook(request, answer, context.user, seconds)
+            except Exception:
+                log.exception("an observer failed", hook=getattr(hook, "__qualname__", repr(hook)))
+        return answer
 
     def _ended(self) -> bool:
         date = self.settings.end_of_service.date
@@ -231,7 +263,9 @@ class Application:
         most = settings.limits
         limits = Limits(most.body_bytes, most.url_bytes, most.header_bytes, most.body_seconds)
         base = Base(settings.http.public_scheme, settings.http.public_host)
-        parts = (composition.respond, composition.service.wire, limits, base)
+        observed = bool(composition.service.observers)
+        respond = composition.respond_observed if observed else composition.respond
+        parts = (respond, composition.service.wire, limits, base)
         self._asgi = asgi.Adapter(*parts)
         self.__rsgi__ = rsgi.Adapter(*parts)
 
@@ -265,8 +299,11 @@ class Application:
                 return
 
 
-def create_app(settings: Settings) -> Application:
-    """The application for a configuration. Raises ValueError when its parts do not fit together."""
+def create_app(settings: Settings, *more: Plugin) -> Application:
+    """The application for a configuration, with features `more` that are not installed.
+
+    Raises ValueError when its parts do not fit together.
+    """
     composition = Composition(settings)
-    composition.compose()
+    composition.compose(*more)
     return Application(composition)

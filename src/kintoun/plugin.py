@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 
 from kintoun.http.routing import Endpoint
 from kintoun.model.kinds import Kind
-from kintoun.resources.context import AfterCommit, BeforeCommit, Context, Rules, Service
+from kintoun.resources.context import AfterCommit, BeforeCommit, Context, Gate, Observer, Rules, Service
 from kintoun.resources.identity import Policy
 from kintoun.settings import Policy as PolicySettings
 from kintoun.settings import Section, Settings
@@ -31,7 +31,7 @@ class Registry(Protocol):
         ...
 
     def kind(self, kind: Kind, rules: Rules) -> None:
-        """Serve the objects of a kind, with what is particular to them."""
+        """Serve the objects of a kind, of the feature's own perhaps, with what is particular to them."""
         ...
 
     def capability(self, name: str, description: str, url: str, **extra: Any) -> None:
@@ -62,8 +62,19 @@ class Registry(Protocol):
         """Add a check to the heartbeat; None means that it does not apply."""
         ...
 
-    def background(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Run a task in every worker, again and again with pauses; done twice it must do no harm."""
+    def background(self, work: Callable[[], Awaitable[None]], lease: str | None = None) -> None:
+        """Run a task in every worker, again and again with pauses; done twice it must do no harm.
+
+        With the name of a lease it runs in one worker of all at a time.
+        """
+        ...
+
+    def gate(self, check: Gate) -> None:
+        """Run before each request is dispatched, those of a batch too; may refuse it by raising."""
+        ...
+
+    def observe(self, hook: Observer) -> None:
+        """Tell of each answer of a request, with the caller's id and the seconds that it took."""
         ...
 
 
@@ -72,12 +83,17 @@ class Plugin:
 
     `name` is what settings call it; `settings` declares its own section of the configuration, `kinto_keys`
     which keys of a Kinto ini its fields stand for, `kinto_includes` which of Kinto's plugins it replaces.
+    `migrations` are the steps that bring the feature's own tables to their present form, each a sequence of
+    statements with `{int}`, `{text}`, `{flag}` and `{bytes}` for the engine's types; a step is never edited
+    once it is released. `commands` are subcommands of `kintoun` by name, as `package.module:command`.
     """
 
     name: ClassVar[str]
     settings: ClassVar[type[Section] | None] = None
     kinto_keys: ClassVar[Mapping[str, str]] = {}
     kinto_includes: ClassVar[Sequence[str]] = ()
+    migrations: ClassVar[Sequence[Sequence[str]]] = ()
+    commands: ClassVar[Mapping[str, str]] = {}
 
     def setup(self, registry: Registry, settings: Any) -> None:
         """Hand over what the feature brings. `settings` is its section, decoded."""

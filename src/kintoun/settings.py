@@ -70,6 +70,14 @@ class Storage(Section, frozen=True):
     timeout_seconds: Annotated[
         Seconds, Meta(description="How long a request waits for the database before it is answered 503.")
     ] = 15.0
+    lease_seconds: Annotated[
+        float,
+        Meta(
+            ge=0.5,
+            le=3600,
+            description="How long background work of all workers waits for one that died doing it.",
+        ),
+    ] = 15.0
     durability: Annotated[
         Literal["full", "normal"],
         Meta(description="SQLite: `full` survives a power cut, `normal` may lose the last commits to one."),

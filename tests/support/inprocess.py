@@ -22,6 +22,7 @@ import httpx
 from msgspec.structs import replace
 
 from kintoun.app import Application, create_app
+from kintoun.config import migrations_of
 from kintoun.model.changes import Change
 from kintoun.plugin import Plugin
 from kintoun.settings import Policy, Protocol, Settings, Storage
@@ -39,7 +40,15 @@ HOST = "server.example"
 Headers = Sequence[tuple[str, str]]
 
 FEATURES = ("accounts", "basicauth", "permissions", "openapi", "flush")
-TABLES = re.findall(r"CREATE TABLE (\w+)", "".join(sql for step in schema.STEPS for sql in step))
+
+
+def tables_of(*migrations: Sequence[Sequence[str]]) -> list[str]:
+    """The tables with data that these migrations make."""
+    statements = "".join(sql for steps in migrations for step in steps for sql in step)
+    return [name for name in re.findall(r"CREATE TABLE (\w+)", statements) if name != "feature_version"]
+
+
+TABLES = tables_of(schema.STEPS)
 
 
 def principal(user: str) -> str:
@@ -170,26 +179,26 @@ class App:
 @asynccontextmanager
 async def opened(settings: Settings, *plugins: Plugin) -> AsyncIterator[App]:
     """The application for these settings, on an empty database."""
-    application = create_app(settings)
+    application = create_app(settings, *plugins)
     composition = application.composition
-    for plugin in plugins:
-        plugin.setup(composition, None)
+    migrations = migrations_of(settings.features)
+    migrations |= {plugin.name: plugin.migrations for plugin in plugins if plugin.migrations}
     store = composition.service.store
     await store.open()
     try:
-        await store.migrate()
+        await store.migrate(migrations)
         app = App(application)
-        await reset(app)
+        await reset(app, tables_of(*migrations.values()))
         composition.after_commit(app.committed)
         yield app
     finally:
         await store.close()
 
 
-async def reset(app: App) -> None:
+async def reset(app: App, tables: Sequence[str] = ()) -> None:
     """Leave nothing in the database. (The numbers of lists begin anew at random, so no cache is misled.)"""
     transaction = await app.application.composition.service.store.engine.begin()
-    for table in TABLES:
+    for table in (*TABLES, *tables):
         await transaction.fetch(f"DELETE FROM {table}")
     await transaction.write(Writes(clocks=schema.first_clocks()))
     await transaction.commit()

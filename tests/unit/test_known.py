@@ -44,7 +44,7 @@ async def engines(tmp_path: File) -> AsyncIterator[tuple[SQLite, SQLite]]:
     both = (SQLite(file, Storage(url=f"sqlite:{file}")), SQLite(file, Storage(url=f"sqlite:{file}")))
     for engine in both:
         await engine.open()
-        await engine.migrate()
+        await engine.migrate({})
     await put(both[0], bucket_path("a"), collection_path("a", "c"), Path(GROUP, ("a", "g")), members=["x"])
     yield both
     for engine in both:

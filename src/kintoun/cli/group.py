@@ -1,4 +1,8 @@
-"""The group of all commands; a command's module is imported when the command is used."""
+"""The group of all commands; a command's module is imported when the command is used.
+
+Features bring commands too. Which ones, only the features know: they are imported when a command is asked for
+that is none of the server's own, and for the list.
+"""
 
 from __future__ import annotations
 
@@ -25,16 +29,31 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order in which the help shows them."""
-        return list(COMMANDS)
+        return [*COMMANDS, *feature_commands()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, or None."""
-        target = COMMANDS.get(cmd_name)
+        target = COMMANDS.get(cmd_name) or feature_commands().get(cmd_name)
         if target is None:
             return None
         module, _, name = target.partition(":")
         command: click.Command = getattr(import_module(module), name)
         return command
+
+
+def feature_commands() -> dict[str, str]:
+    """The commands of all installed features, sorted. A feature that cannot be loaded is named, no more."""
+    from kintoun.config import ConfigError, feature, feature_names
+
+    commands: dict[str, str] = {}
+    for name in feature_names():
+        try:
+            own = feature(name).commands
+        except ConfigError as error:
+            click.secho(str(error), err=True, fg="yellow")
+            continue
+        commands.update({command: target for command, target in own.items() if command not in COMMANDS})
+    return dict(sorted(commands.items()))
 
 
 @click.group(

@@ -13,6 +13,7 @@ import click
 from kintoun import __version__, serving
 from kintoun.cli.exits import Exit, fail, reported
 from kintoun.cli.options import resolve, settings_options
+from kintoun.config import migrations_of
 from kintoun.settings import Settings
 
 PASSWORD_VARIABLE = "KINTOUN_ADMIN_PASSWORD"  # noqa: S105 - its name, not its value
@@ -62,7 +63,7 @@ async def _prepare(settings: Settings, admin: str | None) -> str | None:
 
     store = await open_store(settings.storage)
     try:
-        await store.migrate()
+        await store.migrate(migrations_of(settings.features))
         if admin is None:
             return None
         from kintoun.cli.accounts import add_account, made_up_password

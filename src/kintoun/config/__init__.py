@@ -19,7 +19,7 @@ from kintoun.config.decoding import (
     open_tables,
     top_keys,
 )
-from kintoun.config.discovery import feature, feature_names, section_of
+from kintoun.config.discovery import feature, feature_names, migrations_of, section_of
 from kintoun.config.problems import ConfigError, Problem
 from kintoun.settings import Settings
 
@@ -33,6 +33,7 @@ __all__ = [
     "feature",
     "feature_names",
     "load",
+    "migrations_of",
     "read_environment",
     "read_file",
     "revive",

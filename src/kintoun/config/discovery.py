@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
@@ -32,6 +33,11 @@ def feature(name: str) -> type[Plugin]:
         rule = f"the feature `{name}` cannot be loaded: {error}"
         raise ConfigError([Problem(f"entry point {GROUP}: {point.value}", "", "", rule)]) from error
     return plugin
+
+
+def migrations_of(names: Iterable[str]) -> dict[str, Sequence[Sequence[str]]]:
+    """The steps of those features' own tables, for `Store.migrate`."""
+    return {name: steps for name in names if (steps := feature(name).migrations)}
 
 
 def section_of(name: str) -> type[Section] | None:

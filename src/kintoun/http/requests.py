@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from kintoun.http.routing import Endpoint
 
 
 class Request:
@@ -12,14 +15,15 @@ class Request:
 
     `path` is decoded and has the version prefix, `query` is the raw query string, `headers` have lower-case
     names. `base` is what the URLs in answers begin with, as `https://example.org`. `in_batch` tells that
-    it came out of one. `parameters` are the values of the endpoint's pattern, set when
-    the request is routed. Out of a batch come also the `payload`, which is the body decoded, and
+    it came out of one. `endpoint` is what serves the request and `parameters` are the values of its pattern,
+    set when the request is routed. Out of a batch come also the `payload`, which is the body decoded, and
     the `new_id` that an object posted without one will have.
     """
 
     __slots__ = (
         "base",
         "body",
+        "endpoint",
         "headers",
         "in_batch",
         "method",
@@ -51,6 +55,7 @@ class Request:
         self.base = base
         self.peer = peer
         self.in_batch = in_batch
+        self.endpoint: Endpoint | None = None
         self.parameters: tuple[str, ...] = ()
         self.payload: Any = None
         self.new_id: str | None = None

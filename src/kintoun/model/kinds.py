@@ -7,6 +7,7 @@ import secrets
 import string
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 NAME_PATTERN = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
 ACCOUNT_PATTERN = re.compile(r"[a-zA-Z0-9][+.@a-zA-Z0-9_-]*")
@@ -77,7 +78,33 @@ ACCOUNT = Kind("account", "accounts", None, id_pattern=ACCOUNT_PATTERN, new_id=N
 CREDENTIAL = Kind("credential", "credentials", None, (), ACCOUNT_PATTERN, None)
 """What an account is recognised by. No URL leads to these objects, so nothing can show a password's hash."""
 
-KINDS = (BUCKET, COLLECTION, GROUP, RECORD, ACCOUNT, CREDENTIAL)
+KINDS = [BUCKET, COLLECTION, GROUP, RECORD, ACCOUNT, CREDENTIAL]
 BY_PLURAL = {kind.plural: kind for kind in KINDS}
 CHILDREN: dict[Kind, tuple[Kind, ...]] = {BUCKET: (COLLECTION, GROUP), COLLECTION: (RECORD,)}
 """The kinds of the lists that come and go with an object."""
+
+
+def register(kind: Kind) -> None:
+    """Make a kind of a feature known; once more is as good as once.
+
+    Raises ValueError when another kind has its plural, or its parent is not known.
+    """
+    known = BY_PLURAL.get(kind.plural)
+    if known is kind:
+        return
+    if known is not None or kind.name in {each.name for each in KINDS}:
+        raise ValueError(f"there are {kind.plural} already: {known or kind.name} is another kind")
+    if kind.parent is not None and kind.parent not in KINDS:
+        raise ValueError(f"the parent of {kind} is not known")
+    KINDS.append(kind)
+    BY_PLURAL[kind.plural] = kind
+    if kind.parent is not None:
+        CHILDREN[kind.parent] = (*CHILDREN.get(kind.parent, ()), kind)
+
+
+@cache
+def foreign(plurals: tuple[str, ...]) -> Kind:
+    """The kind of lists that a feature left behind which is switched off: buckets still take them along."""
+    *above, plural = plurals
+    parent = (BY_PLURAL.get(above[-1]) or foreign(tuple(above))) if above else None
+    return Kind(plural, plural, parent)

@@ -15,6 +15,7 @@ from kintoun.model.kinds import (
     GROUP,
     RECORD,
     Kind,
+    foreign,
 )
 
 
@@ -75,7 +76,8 @@ class ListPath(NamedTuple):
     def parse(cls, text: str) -> ListPath:
         """The list at a path that `str` of a list path wrote."""
         parts = text.split("/")[1:]
-        return cls(BY_PLURAL[parts[-1]], tuple(parts[1::2]))
+        kind = BY_PLURAL.get(parts[-1]) or foreign(tuple(parts[::2]))
+        return cls(kind, tuple(parts[1::2]))
 
 
 @lru_cache(maxsize=4096)

@@ -108,6 +108,8 @@ async def _run(work: Work, request: Request) -> bytes:
     assert dispatch is not None, "the application is wired"
     try:
         await context.identify()
+        for gate in context.service.gates:
+            await gate(context, request)
         answer = await dispatch(context, request)
         for _ in range(REDIRECTS):
             if answer.status != 307:

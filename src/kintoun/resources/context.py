@@ -35,6 +35,12 @@ BeforeCommit = Callable[["Work", Change], Awaitable[None]]
 AfterCommit = Callable[[Sequence[Change]], Awaitable[None]]
 """Called once for each request with all its changes, after they are on disk."""
 
+Gate = Callable[["Context", Request], Awaitable[None]]
+"""Called before a request is dispatched, also for each of a batch; may refuse it by raising ProtocolError."""
+
+Observer = Callable[[Request, Answer, str | None, float], None]
+"""Called after each answer with the caller's id and the seconds that it took; a batch is one request."""
+
 
 @dataclass(slots=True)
 class Rules:
@@ -69,6 +75,8 @@ class Service:
     rules: dict[Kind, Rules] = field(default_factory=dict)
     before_commit: list[BeforeCommit] = field(default_factory=list)
     after_commit: list[AfterCommit] = field(default_factory=list)
+    gates: list[Gate] = field(default_factory=list)
+    observers: list[Observer] = field(default_factory=list)
     capabilities: dict[str, dict[str, Any]] = field(default_factory=dict)
     heartbeats: dict[str, Callable[[], Awaitable[bool | None]]] = field(default_factory=dict)
     root_settings: dict[str, Any] = field(default_factory=dict)

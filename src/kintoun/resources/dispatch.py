@@ -40,6 +40,7 @@ async def dispatch(context: Context, request: Request) -> Answer:
     if found is None:
         return _unrouted(context, request)
     endpoint, request.parameters = found
+    request.endpoint = endpoint
     method = request.method
     if method == "OPTIONS":
         return context.service.cors.preflight(request, endpoint)

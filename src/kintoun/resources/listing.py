@@ -18,7 +18,7 @@ from kintoun.resources.errors import check_accept, unknown_parent
 from kintoun.resources.preconditions import Preconditions, parse_preconditions, stamp
 from kintoun.resources.presentation import caching
 from kintoun.resources.writing import check_body
-from kintoun.storage.rows import Clock, Found, Page, Row, Wanted
+from kintoun.storage.rows import Clock, Found, Page, Row, Stored, Wanted
 
 TO_IS_DEPRECATED = "_to is now deprecated, you should use _before instead"
 
@@ -139,7 +139,18 @@ async def _look(context: Context, path: ListPath, page: Page | None, head: bool)
         row = found.points[-1]
         if row is None or row.deleted:
             raise unknown_parent(parent)
+    if found.clock is None:
+        found.clock = _not_begun(path, found.points)
     return found, whole
+
+
+def _not_begun(path: ListPath, above: list[Stored | None]) -> Clock:
+    """The clock of a list of a kind that came to the server later than the list's parent.
+
+    Until something is written it stands where the parent does.
+    """
+    parent = above[-1] if above else None
+    return Clock(path, None, parent.timestamp if parent is not None else 0, 0, 0, 0, 0, 0)
 
 
 def _clock(found: Found) -> Clock:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from kintoun.settings import Storage
-from kintoun.storage.engine import Engine
+from kintoun.storage.engine import Engine, Steps, Transaction
 from kintoun.storage.lanes import Job, Lanes
 from kintoun.storage.rows import Found, Wanted
+
+T = TypeVar("T")
 
 
 class Store:
@@ -30,9 +32,12 @@ class Store:
         await self._lanes.finish()
         await self.engine.close()
 
-    async def migrate(self) -> int:
-        """Bring the schema to the present version; returns the version it had before."""
-        return await self.engine.migrate()
+    async def migrate(self, features: Mapping[str, Steps] | None = None) -> int:
+        """Bring the schema to the present version, and the tables of features by their steps to theirs.
+
+        Returns the version that the schema had before.
+        """
+        return await self.engine.migrate(features or {})
 
     async def fetch(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
         """The rows of a reading statement of the engine's dialect, its parameters numbered `$1`, `$2`, … on
@@ -42,6 +47,14 @@ class Store:
     async def write(self, job: Job) -> Any:
         """Run a write and return its result once it is committed: see `Lanes.write`."""
         return await self._lanes.write(job)
+
+    async def transact(self, action: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run an action in a transaction of its own, for background work and the tables of features.
+
+        It is run again when it meets a conflict, so it acts on nothing but the transaction: see
+        `Lanes.transact`.
+        """
+        return await self._lanes.transact(action)
 
 
 def make_store(settings: Storage) -> Store:

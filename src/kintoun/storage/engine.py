@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from kintoun.model.paths import ListPath, Path
 from kintoun.storage.dialect import Dialect
 from kintoun.storage.rows import Clock, Found, Stored, Wanted
+from kintoun.storage.tables import Row, Table
+
+Steps = Sequence[Sequence[str]]
+"""Statements that bring tables from one version to the next, step by step: see `schema.STEPS`."""
 
 
 @dataclass(slots=True)
@@ -16,7 +20,7 @@ class Writes:
     """What one transaction has to write, in whole rows, each key once.
 
     `objects` are `(list, id, timestamp, deleted, body, grants, digest of the grants)`, `members` are
-    the members of a group by the number of its list and its id.
+    the members of a group by the number of its list and its id, `added` the new rows of features' tables.
     """
 
     clocks: list[Clock] = field(default_factory=list)
@@ -24,6 +28,7 @@ class Writes:
     erased: list[tuple[int, str]] = field(default_factory=list)
     members: list[tuple[int, str, list[str]]] = field(default_factory=list)
     unlinked: list[int] = field(default_factory=list)
+    added: dict[Table, list[Row]] = field(default_factory=dict)
 
 
 class Transaction(Protocol):
@@ -91,8 +96,15 @@ class Engine(Protocol):
         """The version of the schema; 0 for an empty database."""
         ...
 
-    async def migrate(self) -> int:
-        """Bring the schema to the present version; returns the version it had before."""
+    async def feature_versions(self) -> dict[str, int]:
+        """The versions of the tables of features, as far as they have any here."""
+        ...
+
+    async def migrate(self, features: Mapping[str, Steps]) -> int:
+        """Bring the schema to the present version, then the tables of these features to theirs.
+
+        Returns the version that the schema had before.
+        """
         ...
 
     async def ping(self) -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
 
-from kintoun.storage.engine import Engine
+from kintoun.storage.engine import Engine, Transaction
 from kintoun.storage.rows import Conflict, Unavailable
 from kintoun.storage.unit import Needs, Unit
+
+T = TypeVar("T")
 
 ATTEMPTS = 12
 """How often a transaction is run when the engine reports conflicts."""
@@ -66,7 +68,7 @@ class Lanes:
         self._engine = engine
         self._group = group
         self._queues: dict[str, deque[_Waiting]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     async def write(self, job: Job) -> Any:
         """Run a job, together with others perhaps, and return its result once it is committed.
@@ -85,15 +87,34 @@ class Lanes:
             self._start(self._drain(lane))
         return await waiting.done
 
+    async def transact(self, action: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run an action in a transaction of its own and return its result once it is committed.
+
+        It may be run more than once. An exception of the action undoes it. When whoever waits is cancelled,
+        it is finished nevertheless. Raises as `write` does.
+        """
+        return await asyncio.shield(self._start(_repeated(lambda: self._alone(action))))
+
+    async def _alone(self, action: Callable[[Transaction], Awaitable[T]]) -> T:
+        transaction = await self._engine.begin()
+        try:
+            result = await action(transaction)
+        except BaseException:
+            await transaction.rollback()
+            raise
+        await transaction.commit()
+        return result
+
     async def finish(self) -> None:
         """Wait for the writes that are under way."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, work: Any) -> None:
+    def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _drain(self, lane: str) -> None:
         queue = self._queues[lane]
@@ -106,7 +127,7 @@ class Lanes:
 
     async def _run(self, group: Sequence[_Waiting]) -> None:
         try:
-            await self._commit(group)
+            await _repeated(lambda: self._attempt(group))
         except Exception as error:
             if len(group) > 1 and not isinstance(error, (Conflict, Unavailable)):
                 # One job made the others fail: by itself each of them gets its own outcome. Not after a
@@ -124,16 +145,6 @@ class Lanes:
             for waiting in group:
                 waiting.settle()
 
-    async def _commit(self, group: Sequence[_Waiting]) -> None:
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                await self._attempt(group)
-                return
-            except Conflict:
-                if attempt == ATTEMPTS:
-                    raise
-                await asyncio.sleep(random.uniform(0, 0.005 * 2 ** min(attempt, 6)))
-
     async def _attempt(self, group: Sequence[_Waiting]) -> None:
         transaction = await self._engine.begin()
         try:
@@ -146,6 +157,16 @@ class Lanes:
             await transaction.rollback()
             raise
         await transaction.commit()
+
+
+async def _repeated(attempt: Callable[[], Awaitable[T]]) -> T:
+    """The result of an attempt, made again when it met a conflict."""
+    for number in range(1, ATTEMPTS):
+        try:
+            return await attempt()
+        except Conflict:
+            await asyncio.sleep(random.uniform(0, 0.005 * 2 ** min(number, 6)))
+    return await attempt()
 
 
 async def _outcome(waiting: _Waiting, unit: Unit) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import asyncpg
@@ -18,11 +19,13 @@ from kintoun.model.paths import ListPath, Path
 from kintoun.settings import Storage
 from kintoun.storage import indexes, schema
 from kintoun.storage.dialect import Dialect
-from kintoun.storage.engine import Transaction, Writes
+from kintoun.storage.engine import Steps, Transaction, Writes
 from kintoun.storage.indexes import indexed_fields
+from kintoun.storage.migrating import FEATURE_VERSIONS, FEATURES_SINCE, bring_up, outstanding
 from kintoun.storage.rows import Clock, Conflict, Found, Stored, Unavailable, Wanted
 from kintoun.storage.shared_reads import SharedReads
 from kintoun.storage.statements import CLOCK_COLUMNS, GROUP, answer, question, stored
+from kintoun.storage.tables import Table
 
 # Every statement is a handful of index look-ups. Saying so keeps the planner from being misled by statistics
 # that are stale after heavy writing, and spares it planning again for each set of parameters.
@@ -76,12 +79,23 @@ _WRITE_CLOCKS = (
 )
 _WRITE_OBJECTS = (
     f"WITH clocks AS ({_WRITE_CLOCKS}), entries AS (INSERT INTO acl_entry (principal, permission, acl)"
-    " SELECT * FROM unnest($10::text[], $11::text[], $12::bytea[]) ON CONFLICT DO NOTHING)"
+    " SELECT * FROM unnest($10::text[], $11::text[], $12::bytea[]) ON CONFLICT DO NOTHING){added}"
     " INSERT INTO object (list, id, ts, deleted, body, grants, acl) SELECT * FROM unnest($13::bigint[],"
     " $14::text[], $15::bigint[], $16::smallint[], $17::text[], $18::text[], $19::bytea[])"
     " ON CONFLICT (list, id) DO UPDATE SET ts = excluded.ts, deleted = excluded.deleted,"
     " body = excluded.body, grants = excluded.grants, acl = excluded.acl"
 )
+
+
+@lru_cache(maxsize=64)
+def _write_objects(tables: tuple[Table, ...]) -> str:
+    """The statement that writes clocks, entries and objects, and adds to tables of features with them."""
+    parts = []
+    first = 20
+    for n, table in enumerate(tables):
+        parts.append(f", added{n} AS ({table.insert_arrays(first)})")
+        first += len(table.columns)
+    return _WRITE_OBJECTS.replace("{added}", "".join(parts))
 
 
 class Connection:
@@ -232,10 +246,15 @@ class PostgreSQL:
             return 0
         return int((await self.fetch("SELECT coalesce(max(version), 0) FROM schema_version"))[0][0])
 
-    async def migrate(self) -> int:
+    async def feature_versions(self) -> dict[str, int]:
+        if await self.schema_version() < FEATURES_SINCE:
+            return {}
+        return {row[0]: int(row[1]) for row in await self.fetch(FEATURE_VERSIONS)}
+
+    async def migrate(self, features: Mapping[str, Steps]) -> int:
         before = await self.schema_version()
-        if schema.statements("postgresql", before):
-            before = await self._migrate()
+        if await outstanding(self, "postgresql", before, features):
+            before = await self._migrate(features)
         await self._make_indexes()
         return before
 
@@ -258,7 +277,7 @@ class PostgreSQL:
         finally:
             await connection.close()
 
-    async def _migrate(self) -> int:
+    async def _migrate(self, features: Mapping[str, Steps]) -> int:
         with suppress(asyncpg.UniqueViolationError):  # two processes that create the table at once
             await self.fetch(schema.VERSION_TABLE.format_map(schema.TYPES["postgresql"]))
         transaction = await self.begin()
@@ -266,14 +285,7 @@ class PostgreSQL:
             # Processes that start together migrate one after the other, behind the row of the empty schema.
             await transaction.fetch("INSERT INTO schema_version (version) VALUES (0) ON CONFLICT DO NOTHING")
             await transaction.fetch("SELECT version FROM schema_version WHERE version = 0 FOR UPDATE")
-            rows = await transaction.fetch("SELECT coalesce(max(version), 0) FROM schema_version")
-            before = int(rows[0][0])
-            for version, steps in schema.statements("postgresql", before):
-                for sql in steps:
-                    await transaction.fetch(sql)
-                await transaction.fetch("INSERT INTO schema_version (version) VALUES ($1)", [version])
-            if before == 0:
-                await transaction.write(Writes(clocks=schema.first_clocks()))
+            before = await bring_up(transaction, "postgresql", features)
         except BaseException:
             await transaction.rollback()
             raise
@@ -340,9 +352,15 @@ class PostgreSQLTransaction:
         clocks = _columns(map(schema.clock_row, writes.clocks), 9)
         if writes.objects:
             entries = _columns(schema.entries_of(writes), 3)
-            await self.fetch(_WRITE_OBJECTS, (*clocks, *entries, *_columns(writes.objects, 7)))
-        elif writes.clocks:
-            await self.fetch(_WRITE_CLOCKS, clocks)
+            values = [*clocks, *entries, *_columns(writes.objects, 7)]
+            for table, rows in writes.added.items():
+                values += _columns(rows, len(table.columns))
+            await self.fetch(_write_objects(tuple(writes.added)), values)
+        else:
+            if writes.clocks:
+                await self.fetch(_WRITE_CLOCKS, clocks)
+            for table, rows in writes.added.items():
+                await self.fetch(table.insert_arrays(1), _columns(rows, len(table.columns)))
         for number, group, members in writes.members:
             await self.fetch("DELETE FROM member WHERE list = $1 AND id = $2", (number, group))
             await self.fetch(

@@ -14,7 +14,7 @@ from kintoun.model import timestamps
 from kintoun.model.kinds import BUCKET
 from kintoun.model.paths import ROOT_LISTS
 from kintoun.model.permissions import parse_acl
-from kintoun.storage.engine import Writes
+from kintoun.storage.engine import Steps, Writes
 from kintoun.storage.rows import Clock
 
 TYPES: dict[str, Mapping[str, str]] = {
@@ -72,16 +72,30 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE unlinked (list {int} NOT NULL PRIMARY KEY)",
         "CREATE TABLE nonce (id {text} NOT NULL PRIMARY KEY, expires {int} NOT NULL)",
     ),
+    (
+        # Which of a feature's own steps were taken.
+        """CREATE TABLE feature_version (
+            feature {text} NOT NULL,
+            version {int} NOT NULL,
+            PRIMARY KEY (feature, version)
+        )""",
+        # Who does the background work of a name, and until when (milliseconds since the epoch) nobody else.
+        """CREATE TABLE lease (
+            name {text} NOT NULL PRIMARY KEY,
+            holder {text} NOT NULL,
+            expires {int} NOT NULL
+        )""",
+    ),
 )
 
 VERSION_TABLE = "CREATE TABLE IF NOT EXISTS schema_version (version {int} NOT NULL PRIMARY KEY)"
 
 
-def statements(engine: str, after: int) -> list[tuple[int, list[str]]]:
+def statements(engine: str, after: int, steps: Steps = STEPS) -> list[tuple[int, list[str]]]:
     """The steps that a database at version `after` lacks, as `(version, statements)`."""
     types = TYPES[engine]
-    steps = [[sql.format_map(types) for sql in step] for step in STEPS]
-    return [(n, step) for n, step in enumerate(steps, start=1) if n > after]
+    written = [[sql.format_map(types) for sql in step] for step in steps]
+    return [(n, step) for n, step in enumerate(written, start=1) if n > after]
 
 
 def first_clocks() -> list[Clock]:

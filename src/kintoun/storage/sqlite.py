@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import local
@@ -19,9 +19,10 @@ from kintoun.model.paths import ListPath, Path
 from kintoun.settings import Storage
 from kintoun.storage import indexes, schema
 from kintoun.storage.dialect import Dialect, translated
-from kintoun.storage.engine import Transaction, Writes
+from kintoun.storage.engine import Steps, Transaction, Writes
 from kintoun.storage.indexes import indexed_fields
 from kintoun.storage.known import Known
+from kintoun.storage.migrating import FEATURE_VERSIONS, FEATURES_SINCE, bring_up, outstanding
 from kintoun.storage.rows import Clock, Found, Stored, Unavailable, Wanted
 from kintoun.storage.select import register_functions
 from kintoun.storage.statements import CLOCK_COLUMNS, answer, question, stored
@@ -255,10 +256,15 @@ class SQLite:
             return 0
         return int(rows[0][0] or 0)
 
-    async def migrate(self) -> int:
+    async def feature_versions(self) -> dict[str, int]:
+        if await self.schema_version() < FEATURES_SINCE:
+            return {}
+        return {row[0]: int(row[1]) for row in await self.fetch(FEATURE_VERSIONS)}
+
+    async def migrate(self, features: Mapping[str, Steps]) -> int:
         before = await self.schema_version()
-        if schema.statements("sqlite", before):
-            before = await self._migrate()
+        if await outstanding(self, "sqlite", before, features):
+            before = await self._migrate(features)
         await self._make_indexes()
         return before
 
@@ -277,21 +283,14 @@ class SQLite:
             raise
         await transaction.commit()
 
-    async def _migrate(self) -> int:
+    async def _migrate(self, features: Mapping[str, Steps]) -> int:
         transaction = await self.begin()
         try:
-            connection = self._writer
-            assert connection is not None
-            connection.execute(schema.VERSION_TABLE.format_map(schema.TYPES["sqlite"]))
-            before = int(connection.execute("SELECT max(version) FROM schema_version").fetchone()[0] or 0)
-            for version, steps in schema.statements("sqlite", before):
-                for sql in steps:
-                    connection.execute(sql)
-                connection.execute("INSERT INTO schema_version (version) VALUES (?)", (version,))
-            await transaction.write(Writes(clocks=schema.first_clocks()) if before == 0 else Writes())
-        except sqlite3.Error as error:
+            await transaction.fetch(schema.VERSION_TABLE.format_map(schema.TYPES["sqlite"]))
+            before = await bring_up(transaction, "sqlite", features)
+        except BaseException:
             await transaction.rollback()
-            raise Unavailable(str(error)) from error
+            raise
         await transaction.commit()
         return before
 
@@ -364,6 +363,8 @@ class SQLiteTransaction:
             self._run_many("INSERT INTO unlinked (list) VALUES (?) ON CONFLICT DO NOTHING", lists)
         if writes.clocks:
             self._run_many(_UPSERT_CLOCK, map(schema.clock_row, writes.clocks))
+        for table, added in writes.added.items():
+            self._run_many(table.insert, added)
 
     async def taken(self, number: int, timestamp: int) -> bool:
         return bool(self._run("SELECT 1 FROM object WHERE list = ? AND ts = ?", (number, timestamp)))

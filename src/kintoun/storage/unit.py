@@ -18,10 +18,11 @@ import msgspec
 
 from kintoun.model import timestamps
 from kintoun.model.kinds import BUCKET, GROUP
-from kintoun.model.paths import ListPath, Path
+from kintoun.model.paths import BUCKETS, ListPath, Path
 from kintoun.model.permissions import NO_GRANTS
 from kintoun.storage.engine import Transaction, Writes
 from kintoun.storage.rows import Clock, Conflict, Found, Stored, Wanted
+from kintoun.storage.tables import Row, Table
 
 _encode = msgspec.json.encode
 
@@ -67,6 +68,7 @@ class Unit:
         self._buckets: set[str] = set()
         self._members: dict[Path, Members | None] = {}
         self._unlinked: dict[int, ListPath | None] = {}
+        self._added: dict[tuple[Table, int], Row | None] = {}
         self._changed: set[ListPath | Path] = set()
         self._journal: list[tuple[dict[Any, Any], Any, Any]] = []
         self._sent = 0
@@ -132,9 +134,25 @@ class Unit:
         Raises Conflict when the parent came to be after the lock was asked for: then all is run again.
         """
         clock = await self.clock(path)
+        if clock is None:
+            clock = await self._begun(path)
         if clock is None or clock.list is None:
             raise Conflict(f"the parent of {path} was created meanwhile")
         return clock
+
+    async def _begun(self, path: ListPath) -> Clock | None:
+        """The clock of a list that has none: it is of a kind that came to the server after its parent did.
+
+        Whoever else begins this list waits for the same lock, that of the list in which the parent stands.
+        """
+        parent = path.parent
+        await self.clock(parent.list if parent is not None else BUCKETS)
+        await self._lock({str(path): path}, ())
+        if self._clocks[path] is None:
+            row = await self.object(parent) if parent is not None else None
+            if parent is None or (row is not None and not row.deleted):
+                await self._link(path)
+        return self._clocks[path]
 
     async def clocks_of_bucket(self, bucket: str) -> list[Clock]:
         """The clocks of all lists in a bucket, locked."""
@@ -299,6 +317,10 @@ class Unit:
         clock = await self.standing(path)
         self._tick(clock._replace(timestamp=timestamp, version=clock.version + 1))
 
+    def add(self, table: Table, row: Row) -> None:
+        """Add a row to a table of a feature, sent with everything else at the end of the transaction."""
+        self._remember(self._added, (table, len(self._added)), row)
+
     # Undoing and sending
 
     def mark(self) -> int:
@@ -359,6 +381,9 @@ class Unit:
             if members is not None
         ]
         writes.unlinked = [number for number, path in self._unlinked.items() if path is not None]
+        for (table, _), row in self._added.items():
+            if row is not None:
+                writes.added.setdefault(table, []).append(row)
         await self.transaction.write(writes)
 
     def _objects_to_write(self) -> Writes:
