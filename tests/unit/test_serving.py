@@ -2,68 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
-from tests.support.ports import accepts, free_port
-
-KINTOUN = Path(sys.executable).parent / "kintoun"
-SECONDS = 30.0
-
-
-class Serving:
-    """`kintoun serve` in a directory of its own."""
-
-    def __init__(self, directory: Path, *arguments: str, **env: str) -> None:
-        self.port = free_port()
-        self.log = directory / f"{self.port}.log"
-        command = [str(KINTOUN), "serve", "--port", str(self.port), *arguments]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                command,
-                cwd=directory,
-                env={**os.environ, **env},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def ready(self) -> Serving:
-        self.wait_for(lambda: "is ready" in self.log.read_text())
-        return self
-
-    def wait_for(self, condition: object) -> None:
-        assert callable(condition)
-        deadline = time.monotonic() + SECONDS
-        while not condition():
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.02)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
-
-    def workers(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(SECONDS)
-
-    def kill(self) -> None:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(SECONDS)
+from tests.support.ports import accepts
+from tests.support.processes import KINTOUN, SECONDS, Serving
 
 
 @pytest.fixture
@@ -160,8 +109,7 @@ def test_an_ini_without_data_leaves_nothing_behind(tmp_path: Path, started: list
     )
     started.append(server)
     server.ready()
-    (data,) = temporary.iterdir()
-    assert (data / "kintoun.sqlite").exists()
+    assert len(list(temporary.glob("*/kintoun.sqlite"))) == 1
     root = httpx.get(f"{server.url}/").json()
     assert (root["project_name"], root["settings"]["batch_max_requests"]) == ("kinto", 7)
     assert server.stop() == 0

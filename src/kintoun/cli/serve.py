@@ -39,16 +39,27 @@ def serve(
     workers: int | None,
     admin: str | None,
 ) -> None:
-    """Serve the API until SIGTERM or SIGINT. The schema of the database is migrated first."""
+    """Serve the API until SIGTERM or SIGINT. The schema of the database is migrated first.
+
+    SIGHUP reads the configuration again and replaces the workers, without refusing a request.
+    """
     with ExitStack() as stack:
         if kinto_ini is not None and data is None:
             data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kintoun-")))
-        settings = resolve(config, kinto_ini, data, {"host": host, "port": port, "workers": workers})
+        given = {"host": host, "port": port, "workers": workers}
+        settings = resolve(config, kinto_ini, data, given)
+
+        def reread() -> Settings:
+            again = resolve(config, kinto_ini, data, given)
+            serving.check(again)
+            asyncio.run(_prepare(again, None))
+            return again
+
         try:
             serving.check(settings)
             serving.check_address(settings.server)
             password = asyncio.run(_prepare(settings, admin))
-            code = serving.run(settings, lambda: _greet(settings, admin, password))
+            code = serving.run(settings, lambda: _greet(settings, admin, password), reread)
         except serving.AddressInUse as error:
             fail(Exit.ADDRESS, str(error))
         except ValueError as error:

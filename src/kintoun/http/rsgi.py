@@ -27,6 +27,10 @@ class Adapter:
         self._wire = wire
         self._limits = limits
         self._base = base
+        self.closing = False
+        """Whether every answer tells its client to connect anew: the worker is about to end."""
+        self.last_answers = 0
+        """How many answers said so."""
 
     async def __call__(self, scope: Any, protocol: Any) -> None:
         # A client that hangs up waits for no answer.
@@ -41,6 +45,10 @@ class Adapter:
         except ProtocolError as error:
             answer = error_answer(error)
         headers = complete(self._wire, request, answer)
+        if self.closing:
+            self.last_answers += 1
+            if scope.http_version != "2":
+                headers.append(("Connection", "close"))
         if answer.body and scope.method != "HEAD" and answer.status != 304:
             protocol.response_bytes(answer.status, headers, answer.body)
         else:

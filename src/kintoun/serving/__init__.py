@@ -9,18 +9,27 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import structlog
-from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.log import LogLevels
+from msgspec.structs import replace
 
 from kintoun.config import dump, revive
+from kintoun.serving.draining import Worker
+from kintoun.serving.manager import Manager
+from kintoun.serving.rundir import run_directory
 from kintoun.settings import Server, Settings
+
+log = structlog.get_logger()
 
 RESOLVED = "KINTOUN_RESOLVED_SETTINGS"
 """The variable by which a worker gets the settings as they were resolved, in JSON."""
+
+OF_THE_START = ("host", "port", "workers", "backlog", "connections", "stop_seconds")
+"""Settings of `[server]` that a reload leaves as they are."""
 
 READY_SECONDS = 60.0
 LOG = {
@@ -49,7 +58,7 @@ def application() -> Any:
 
     settings = revive(os.environ[RESOLVED])
     configure_log(settings.server)
-    return create_app(settings)
+    return Worker(create_app(settings), settings.server.port, settings.server.stop_seconds)
 
 
 def configure_log(server: Server) -> None:
@@ -86,16 +95,37 @@ def check(settings: Settings) -> None:
     create_app(settings)
 
 
-def run(settings: Settings, when_ready: Callable[[], None]) -> int:
+def run(
+    settings: Settings, when_ready: Callable[[], None], reread: Callable[[], Settings] | None = None
+) -> int:
     """Serve until SIGTERM or SIGINT, and return 0, or 1 when the workers kept failing.
 
-    `when_ready` is called from a thread when the first answer has been seen. Raises AddressInUse.
+    `when_ready` is called from a thread when the first answer has been seen, `reread` on SIGHUP: it returns
+    the settings for the workers that replace the present ones, or raises. Raises AddressInUse.
     """
-    server = settings.server
-    check_address(server)
+    check_address(settings.server)
+    configure_log(settings.server)
     os.environ[RESOLVED] = dump(settings)
-    manager = Granian(
-        "kintoun.serving:application",
+
+    def read_again() -> None:
+        if reread is not None:
+            os.environ[RESOLVED] = dump(_reloaded(settings, reread()))
+
+    with run_directory() as directory:
+        manager = _manager(settings.server, directory, read_again)
+        manager.on_startup(lambda: _announce(settings.server, when_ready))
+        try:
+            manager.serve()
+        except SystemExit as stop:
+            return 1 if stop.code else 0
+    return 0
+
+
+def _manager(server: Server, directory: Path, reread: Callable[[], None]) -> Manager:
+    return Manager(
+        directory,
+        reread,
+        target="kintoun.serving:application",
         factory=True,
         address=server.host,
         port=server.port,
@@ -112,12 +142,15 @@ def run(settings: Settings, when_ready: Callable[[], None]) -> int:
         log_level=LEVELS[server.log_level],
         log_dictconfig=LOG,
     )
-    manager.on_startup(lambda: _announce(server, when_ready))
-    try:
-        manager.serve()
-    except SystemExit as stop:
-        return 1 if stop.code else 0
-    return 0
+
+
+def _reloaded(settings: Settings, new: Settings) -> Settings:
+    """The settings after a reload: what belongs to the process that goes on stays what it was."""
+    kept = {name: getattr(settings.server, name) for name in OF_THE_START}
+    changed = sorted(name for name in OF_THE_START if getattr(new.server, name) != kept[name])
+    if changed:
+        log.warning("these settings of the server need a restart", keys=changed)
+    return replace(new, server=replace(new.server, **kept))
 
 
 def check_address(server: Server) -> None:
