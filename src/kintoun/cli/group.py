@@ -16,6 +16,7 @@ COMMANDS = {
     "serve": "kintoun.cli.serve:serve",
     "init": "kintoun.cli.init:init",
     "migrate": "kintoun.cli.migrate:migrate",
+    "migrate-from-kinto": "kintoun.cli.migrate_from_kinto:migrate_from_kinto",
     "user": "kintoun.cli.user:user",
     "import": "kintoun.cli.import_:import_",
     "export": "kintoun.cli.export:export",

@@ -322,6 +322,12 @@ class PostgreSQLTransaction:
         except (*_CONFLICT, *_LOST) as error:
             raise _translated(error) from error
 
+    async def append(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        try:
+            await self._connection.raw.copy_records_to_table(table, columns=columns, records=rows)
+        except (*_CONFLICT, *_LOST) as error:
+            raise _translated(error) from error
+
     async def lock(self, paths: Sequence[str], buckets: Sequence[str]) -> list[Clock]:
         if buckets:
             rows = await self.fetch(_LOCK_BUCKETS, (paths, buckets))

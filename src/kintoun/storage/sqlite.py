@@ -375,6 +375,10 @@ class SQLiteTransaction:
     async def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         self._run_many(translated(sql, Dialect.SQLITE), rows)
 
+    async def append(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        marks = ", ".join("?" * len(columns))
+        self._run_many(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)
+
     async def commit(self) -> None:
         await self._engine.end("COMMIT")
 
