@@ -31,6 +31,7 @@ from kintoun.model.kinds import BUCKET, COLLECTION, GROUP, RECORD, Kind, registe
 from kintoun.model.parameters import QueryLimits
 from kintoun.plugin import Plugin, PolicyFactory
 from kintoun.resources.access import Access
+from kintoun.resources.aliases import Alias
 from kintoun.resources.batching import post_batch
 from kintoun.resources.cache import ListCache
 from kintoun.resources.context import AfterCommit, BeforeCommit, Context, Gate, Observer, Rules, Service
@@ -94,6 +95,9 @@ class Composition:
         self.service.rules[kind] = rules
         for endpoint in endpoints_of(kind, self.settings.protocol.disabled_endpoints):
             self.endpoint(endpoint)
+
+    def alias(self, name: str, alias: Alias) -> None:
+        self.service.aliases[name] = alias
 
     def capability(self, name: str, description: str, url: str, **extra: Any) -> None:
         self.service.capabilities[name] = {"description": description, "url": url, **extra}

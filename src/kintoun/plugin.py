@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 
 from kintoun.http.routing import Endpoint
 from kintoun.model.kinds import Kind
+from kintoun.resources.aliases import Alias
 from kintoun.resources.context import AfterCommit, BeforeCommit, Context, Gate, Observer, Rules, Service
 from kintoun.resources.identity import Policy
 from kintoun.settings import Policy as PolicySettings
@@ -32,6 +33,10 @@ class Registry(Protocol):
 
     def kind(self, kind: Kind, rules: Rules) -> None:
         """Serve the objects of a kind, of the feature's own perhaps, with what is particular to them."""
+        ...
+
+    def alias(self, name: str, alias: Alias) -> None:
+        """Let a name stand in URLs for a bucket of the caller's own."""
         ...
 
     def capability(self, name: str, description: str, url: str, **extra: Any) -> None:

@@ -164,7 +164,8 @@ async def test_the_root_tells_what_clients_look_for(app: App) -> None:
         "schema",
     }
     user = (await app.ok("GET /", user="bob"))["user"]
-    assert user == {"id": BOB, "principals": [BOB, G, "system.Authenticated", "system.Everyone"]}
+    principals = [BOB, G, "system.Authenticated", "system.Everyone"]
+    assert user == {"id": BOB, "principals": principals, "bucket": user["bucket"]}
 
 
 async def test_a_read_in_a_batch_that_has_not_changed_is_an_item_of_its_own(app: App) -> None:

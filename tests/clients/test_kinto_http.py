@@ -222,3 +222,26 @@ async def test_async_client(server: Server, client: Client) -> None:
     assert (await own.get_record(id="r0"))["data"]["more"] is True
     await own.delete_record(id="r1")
     assert len(await own.get_records()) == 6
+
+
+def test_the_personal_bucket(server: Server) -> None:
+    name = f"user-{uuid.uuid4().hex}"
+    client = user(server, name, bucket="default", collection="notes")
+    real = client.server_info()["user"]["bucket"]
+    assert client.get_records() == []
+    assert client.get_bucket()["data"]["id"] == real
+    note = client.create_record(data={"text": "mine"})["data"]
+    with client.batch() as batch:
+        for n in range(3):
+            batch.create_record(collection="made-here", id=f"r{n}", data={"n": n})
+    assert [record["n"] for record in client.get_records(collection="made-here", _sort="n")] == [0, 1, 2]
+    client.patch_collection(id="notes", data={"title": "Notes"})
+    client.create_bucket(if_not_exists=True)
+    assert [found["id"] for found in client.get_collections(_sort="id")] == ["made-here", "notes"]
+    by_id = user(server, name, bucket=real, collection="notes")
+    assert by_id.get_records() == [note]
+    with pytest.raises(KintoException) as failure:
+        user(server, "bob", bucket=real, collection="notes").get_records()
+    assert status_of(failure) == 403
+    assert client.delete_bucket()["deleted"]
+    assert client.get_records() == []

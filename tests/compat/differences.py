@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.compat import deviations as seen
+from tests.compat import personal_deviations as personal
 from tests.compat.compare import Exchange, Mismatch
 from tests.compat.recognising import Recogniser, both_say, refused
 
@@ -410,6 +411,47 @@ DIFFERENCES: tuple[Difference, ...] = (
         "A deletion takes its children with it before the next item runs.",
         "Otherwise a record is lost that was reported as created.",
         seen.batch_cascade,
+    ),
+    # ── the personal bucket ───────────────────────────────────────────────────────────────────────────────
+    Difference(
+        "personal-empty-put",
+        "7",
+        "A `PUT` without a body on `/buckets/default`, or on a collection in it, removes all attributes.",
+        "It leaves them alone, as it does everywhere else.",
+        "Touching what is there must not empty it.",
+        personal.empty_put,
+    ),
+    Difference(
+        "personal-schemas",
+        "5.6, 7",
+        "Records written through `/buckets/default` are not validated.",
+        "They are, as they are under the bucket's own id.",
+        "A schema that one spelling of a URL goes around is none.",
+        personal.schema,
+    ),
+    Difference(
+        "personal-ids",
+        "7",
+        "`default` is replaced inside of every `data.id` sent below `/buckets/default`.",
+        "It is replaced where it is the id of the bucket.",
+        "A collection may be called `default`, or `defaults`.",
+        personal.replaced_id,
+    ),
+    Difference(
+        "no-bucket-called-default",
+        "7",
+        "`POST /buckets` makes a real bucket called `default`, which nobody can reach.",
+        "400 naming the field.",
+        "What cannot be reached should not be made.",
+        personal.bucket_called_default,
+    ),
+    Difference(
+        "personal-buckets-in-a-batch",
+        "6, 7",
+        "A request of a batch that fails leaves the bucket and the collection that it implied.",
+        "It leaves nothing. (A single request does leave them.)",
+        "A request of a batch that failed has changed nothing.",
+        personal.rolled_back,
     ),
     # ── permissions, accounts ─────────────────────────────────────────────────────────────────────────────
     Difference(

@@ -34,6 +34,9 @@ USER_IDS = {
 }
 """The principals of the users of `scenario.basic`, given the secret in `COMMON` (protocol section 9.2)."""
 
+PERSONAL = "4b3a94da-6561-6de5-1c55-44a7afa7efb8"
+"""The id of the personal bucket of alice in the profile `personal` (protocol section 7)."""
+
 PROFILES: dict[str, Profile] = {
     "default": Profile(
         {
@@ -92,6 +95,22 @@ PROFILES: dict[str, Profile] = {
         }
     ),
     "implicit": Profile({"kinto.explicit_permissions": "false"}),
+    "personal": Profile(
+        {
+            "kinto.includes": "kinto.plugins.default_bucket kinto.plugins.flush",
+            "kinto.default_bucket_hmac_secret": "compat",
+            "kinto.experimental_collection_schema_validation": "true",
+            "kinto.experimental_permissions_endpoint": "true",
+        }
+    ),
+    "personal-readonly": Profile(
+        {
+            "kinto.includes": "kinto.plugins.default_bucket kinto.plugins.flush",
+            "kinto.default_bucket_hmac_secret": "compat",
+            "kinto.readonly": "true",
+        },
+        shares="personal",
+    ),
     "accounts": Profile(
         {
             "multiauth.policies": "account basicauth",

@@ -39,7 +39,7 @@ HOST = "server.example"
 
 Headers = Sequence[tuple[str, str]]
 
-FEATURES = ("accounts", "basicauth", "permissions", "openapi", "flush")
+FEATURES = ("accounts", "basicauth", "default_bucket", "permissions", "openapi", "flush")
 
 
 def tables_of(*migrations: Sequence[Sequence[str]]) -> list[str]:

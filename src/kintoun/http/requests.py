@@ -60,6 +60,23 @@ class Request:
         self.payload: Any = None
         self.new_id: str | None = None
 
+    def at(self, path: str, parameters: tuple[str, ...]) -> Request:
+        """The same request under another path, routed already."""
+        other = Request(
+            self.method,
+            path,
+            self.query,
+            self.headers,
+            self.body,
+            base=self.base,
+            peer=self.peer,
+            in_batch=self.in_batch,
+        )
+        other.parameters = parameters
+        other.payload = self.payload
+        other.new_id = self.new_id
+        return other
+
     @property
     def raw_path(self) -> str:
         """The path, percent-encoded again."""

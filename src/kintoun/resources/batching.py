@@ -14,6 +14,7 @@ from kintoun.model.batch import BatchItem, parse_batch
 from kintoun.model.errors import ProtocolError
 from kintoun.model.kinds import BY_PLURAL
 from kintoun.model.paths import ListPath, Path
+from kintoun.resources.aliases import meant_path
 from kintoun.resources.context import Context, Work
 from kintoun.resources.errors import check_content_type
 from kintoun.resources.writing import body_of, needs_of
@@ -37,7 +38,7 @@ async def post_batch(context: Context, request: Request) -> Answer:
 
     if not requests:
         return Answer(200, b'{"responses":[]}')
-    return await context.write(_needs(requests), act)
+    return await context.write(await _needs(context, requests), act)
 
 
 def _sub_request(outer: Request, item: BatchItem) -> Request:
@@ -60,18 +61,17 @@ def _sub_request(outer: Request, item: BatchItem) -> Request:
 _OF_THE_BODY = frozenset(("content-length", "content-encoding", "transfer-encoding"))
 
 
-def _needs(requests: list[Request]) -> Needs:
+async def _needs(context: Context, requests: list[Request]) -> Needs:
     """What the writes of the batch will touch, so that it is locked and fetched together."""
-    needs = [_needs_of(request) for request in requests]
-    return Needs(
-        tuple(dict.fromkeys(path for need in needs for path in need.lists)),
-        tuple(dict.fromkeys(bucket for need in needs for bucket in need.buckets)),
-        tuple(dict.fromkeys(path for need in needs for path in need.points)),
-    )
+    if context.service.aliases:
+        paths = [await meant_path(context, request) for request in requests]
+    else:
+        paths = [request.path for request in requests]
+    return Needs.union(map(_needs_of, requests, paths))
 
 
-def _needs_of(request: Request) -> Needs:
-    segments = request.path.removeprefix(PREFIX).split("/")[1:] or [""]
+def _needs_of(request: Request, path: str) -> Needs:
+    segments = path.removeprefix(PREFIX).split("/")[1:] or [""]
     kind = BY_PLURAL.get(segments[(len(segments) - 1) // 2 * 2])
     plurals = tuple(segments[::2])
     if kind is None or plurals != tuple(step.plural for step in kind.lineage):
@@ -82,10 +82,10 @@ def _needs_of(request: Request) -> Needs:
         if request.method == "POST":
             return _needs_of_post(request, place)
         return Needs((place,) if request.method == "DELETE" else (), (), place.lineage)
-    path = Path(kind, ids)
+    target = Path(kind, ids)
     if request.method in ("PUT", "PATCH", "DELETE"):
-        return needs_of(path)
-    return Needs((), (), path.lineage)
+        return needs_of(target)
+    return Needs((), (), target.lineage)
 
 
 def _needs_of_post(request: Request, place: ListPath) -> Needs:

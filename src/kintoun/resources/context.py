@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
@@ -26,6 +26,9 @@ from kintoun.settings import Settings
 from kintoun.storage import Store
 from kintoun.storage.rows import Found, Stored, Wanted
 from kintoun.storage.unit import Needs, Unit
+
+if TYPE_CHECKING:
+    from kintoun.resources.aliases import Alias
 
 log = structlog.get_logger()
 
@@ -80,6 +83,7 @@ class Service:
     capabilities: dict[str, dict[str, Any]] = field(default_factory=dict)
     heartbeats: dict[str, Callable[[], Awaitable[bool | None]]] = field(default_factory=dict)
     root_settings: dict[str, Any] = field(default_factory=dict)
+    aliases: dict[str, Alias] = field(default_factory=dict)
     user_info: list[Callable[[Context], Mapping[str, Any]]] = field(default_factory=list)
     dispatch: Callable[[Context, Request], Awaitable[Answer]] | None = None
     query_limits: QueryLimits = DEFAULT_LIMITS

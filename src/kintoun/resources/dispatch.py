@@ -16,6 +16,7 @@ from kintoun.model.errors import (
     ProtocolError,
 )
 from kintoun.model.timestamps import http_date, now
+from kintoun.resources.aliases import through_alias
 from kintoun.resources.context import Context
 
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -47,6 +48,8 @@ async def dispatch(context: Context, request: Request) -> Answer:
     handler = endpoint.methods.get(method)
     if handler is None:
         raise method_not_allowed(("Allow", endpoint.allow))
+    if context.service.aliases:
+        handler = through_alias(endpoint, handler, context, request)
     if not endpoint.resource or method not in SAFE:
         return await handler(context, request)
     try:

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
@@ -34,6 +35,11 @@ class Needs(NamedTuple):
     buckets: tuple[str, ...] = ()
     points: tuple[Path, ...] = ()
     principals: tuple[str, ...] = ()
+
+    @classmethod
+    def union(cls, needs: Iterable[Needs]) -> Needs:
+        """What several writes touch, each thing once."""
+        return cls(*(tuple(dict.fromkeys(chain.from_iterable(part))) for part in zip(*needs, strict=True)))
 
 
 class Members(NamedTuple):

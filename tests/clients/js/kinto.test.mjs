@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { randomUUID } from "node:crypto";
 import {
   CLIENT_WINS,
   MANUAL,
@@ -232,4 +233,21 @@ test("a collection that was deleted and made again is noticed, and filled again"
   await one.resetSyncStatus();
   assert.equal((await synced(one)).published.length, 1);
   assert.deepEqual((await served(here)).map((r) => r.title), before.map((r) => r.title));
+});
+
+test("the personal bucket, which nobody has made", async () => {
+  const name = `user-${randomUUID()}`;
+  await send("PUT", `/accounts/${name}`, { data: { password: "a password" } }, { Authorization: "" });
+  const headers = { Authorization: `Basic ${btoa(`${name}:a password`)}` };
+  const here = { bucket: "default", headers, records: "/buckets/default/collections/tasks/records" };
+  const [one, two] = [device(here), device(here)];
+  await Promise.all([one.create({ title: "mine" }), two.create({ title: "mine, too" })]);
+  await Promise.all([synced(one), synced(two)]);
+  await synced(one);
+  assert.equal((await contents(one)).length, 2);
+  assert.deepEqual(await contents(one), await served(here));
+  await two.update({ id: (await contents(two))[0].id, title: "changed" });
+  await synced(two);
+  await synced(one);
+  assert.deepEqual(await contents(one), await served(here));
 });

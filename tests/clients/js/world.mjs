@@ -11,13 +11,15 @@ assert.ok(URL, "KINTOUN_URL says which server to test, with its /v1");
 export const Kinto = kinto.default;
 export const { MANUAL, SERVER_WINS, CLIENT_WINS, PULL_ONLY } = Kinto.syncStrategy;
 
-export const headers = { Authorization: `Basic ${btoa("alice:alice's password")}` };
+const admission = { Authorization: `Basic ${btoa("alice:alice's password")}` };
+
+export { admission as headers };
 
 /** Send one request as another program would; fails unless the status is 2xx. */
 export async function send(method, path, body, more = {}) {
   const answer = await plainFetch(URL + path, {
     method,
-    headers: { ...headers, ...(body ? { "Content-Type": "application/json" } : {}), ...more },
+    headers: { ...admission, ...(body ? { "Content-Type": "application/json" } : {}), ...more },
     body: body ? JSON.stringify(body) : undefined,
   });
   assert.ok(answer.ok, `${method} ${path}: ${answer.status}`);
@@ -35,7 +37,7 @@ export async function place() {
 }
 
 /** One device: an offline store of its own over the same collection. `fetch` sees every request it makes. */
-export function device({ bucket }, { fetch = plainFetch, ...options } = {}) {
+export function device({ bucket, headers = admission }, { fetch = plainFetch, ...options } = {}) {
   globalThis.fetch = fetch; // the client binds it when it is made
   const store = new Kinto({
     remote: URL,
@@ -55,11 +57,11 @@ export async function contents(collection) {
 }
 
 /** The records of the server by id. */
-export async function served({ records }) {
+export async function served({ records, headers = admission }) {
   const found = [];
   let next = `${records}?_sort=id`;
   while (next) {
-    const answer = await send("GET", next);
+    const answer = await send("GET", next, undefined, headers);
     found.push(...(await answer.json()).data);
     next = answer.headers.get("Next-Page")?.replace(URL, "");
   }
