@@ -137,6 +137,26 @@ def test_policies_keep_their_order_kinds_and_options(tmp_path: Path) -> None:
     assert found.features == ["openapi", "accounts", "basicauth"]
 
 
+def test_an_id_or_a_secret_of_digits_is_kept_as_it_is_written(tmp_path: Path) -> None:
+    found = settings(
+        tmp_path,
+        f"""
+        multiauth.policies = account
+        {POLICY}
+        multiauth.policy.account.secret = 1234e5678
+        multiauth.policy.account.id = 12345678901234567890123
+        multiauth.policy.account.seconds = 86400
+        multiauth.policy.account.share = 0.50
+        """,
+    )
+    assert found.policies[0].options == {
+        "secret": "1234e5678",
+        "id": 12345678901234567890123,
+        "seconds": 86400,
+        "share": "0.50",
+    }
+
+
 def test_basicauth_needs_no_use(tmp_path: Path) -> None:
     assert settings(tmp_path, "multiauth.policies = basicauth").policies == [
         Policy(name="basicauth", use="basicauth")

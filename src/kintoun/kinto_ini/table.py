@@ -142,11 +142,18 @@ def read_as(form: Form, text: str) -> Any:
 
 
 def native(text: str) -> Any:
-    """A value without a declared form (a policy's option): JSON where it is, text otherwise."""
+    """A value without a declared form: JSON where it is, text otherwise."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:
         return text.strip()
+
+
+def option(text: str) -> Any:
+    """A policy's option: as `native`, but a number that would be written otherwise is an id or a secret."""
+    value = native(text)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return text.strip() if is_number and str(value) != text.strip() else value
 
 
 def _number(text: str) -> int | float | str:

@@ -213,7 +213,7 @@ class Translator:
         return {
             "name": kind.user_prefix or name,
             "use": kind.use,
-            "options": {option: table.native(entry.text) for option, entry in options.items()},
+            "options": {option: table.option(entry.text) for option, entry in options.items()},
             "feature": kind.feature,
             "place": use.place if use else place,
         }

@@ -14,11 +14,11 @@ from kintoun.http.requests import Request
 from kintoun.http.routing import Router
 from kintoun.http.wire import Wire
 from kintoun.model.changes import Change
-from kintoun.model.errors import Detail, InvalidParameters
+from kintoun.model.errors import Detail, InvalidParameters, ProtocolError
 from kintoun.model.kinds import Kind
 from kintoun.model.parameters import DEFAULT_LIMITS, QueryLimits
 from kintoun.model.paths import Path
-from kintoun.model.permissions import AUTHENTICATED, EVERYONE
+from kintoun.model.permissions import EVERYONE
 from kintoun.resources.access import Access, refusal
 from kintoun.resources.cache import ListCache
 from kintoun.resources.identity import Claim, Policy
@@ -193,15 +193,26 @@ class Context:
         if header in self._claims:
             claim = self._claims[header]
         else:
-            claim = None
-            for policy in self.service.policies:
-                claim = await policy.identify(request, self.service.store)
-                if claim is not None:
-                    break
-            self._claims[header] = claim
+            claim = self._claims[header] = await self._recognised(request)
         self.claim = claim
         self.user = claim.user if claim is not None else None
         self.principals = _ANYBODY
+
+    async def _recognised(self, request: Request) -> Claim | None:
+        unavailable = None
+        for policy in self.service.policies:
+            try:
+                claim = await policy.identify(request, self.service.store)
+            except ProtocolError as error:
+                if error.status != 503:
+                    raise
+                unavailable = error
+                continue
+            if claim is not None:
+                return claim
+        if unavailable is not None:
+            raise unavailable
+        return None
 
     async def load(self, wanted: Wanted) -> Found:
         """The answer to a question; the caller's groups come with it, and its credentials are confirmed."""
@@ -212,12 +223,11 @@ class Context:
         if claim.witness is not None:
             points = (*points, claim.witness)
         _, _, clock, page, total = wanted
-        principals = (claim.user, AUTHENTICATED)
-        found = await self._read(Wanted(points, principals, clock, page, total))
+        found = await self._read(Wanted(points, claim.principals, clock, page, total))
         if claim.witness is not None and not confirmed(claim, found.points.pop()):
             await self._identify_again(self.request)
             return await self.load(wanted)
-        self.principals = principals_of(claim.user, {group for _, group in found.groups})
+        self.principals = principals_of(claim, {group for _, group in found.groups})
         return found
 
     async def _read(self, wanted: Wanted) -> Found:
@@ -255,7 +265,7 @@ class Context:
         if claim is None:
             return needs
         witness = (claim.witness,) if claim.witness is not None else ()
-        return needs._replace(points=(*needs.points, *witness), principals=(claim.user, AUTHENTICATED))
+        return needs._replace(points=(*needs.points, *witness), principals=claim.principals)
 
     async def enter(self, work: Work) -> None:
         """Take part in a transaction: the caller's credentials and groups are those it sees."""
@@ -266,8 +276,8 @@ class Context:
             return
         if claim.witness is not None and not confirmed(claim, await work.unit.object(claim.witness)):
             raise StaleClaim(self.request)
-        groups = await work.unit.groups((claim.user, AUTHENTICATED))
-        self.principals = principals_of(claim.user, groups)
+        groups = await work.unit.groups(claim.principals)
+        self.principals = principals_of(claim, groups)
 
     async def changed(self, change: Change) -> None:
         """Tell the hooks of a change, in its transaction."""
@@ -288,8 +298,8 @@ class StaleClaim(Exception):
 _ANYBODY = frozenset((EVERYONE,))
 
 
-def principals_of(user: str, groups: set[str]) -> frozenset[str]:
-    return frozenset((user, AUTHENTICATED, EVERYONE, *groups))
+def principals_of(claim: Claim, groups: set[str]) -> frozenset[str]:
+    return frozenset((*claim.principals, EVERYONE, *groups))
 
 
 def confirmed(claim: Claim, row: Stored | None) -> bool:
