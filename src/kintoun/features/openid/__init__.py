@@ -1,0 +1,99 @@
+"""OpenID Connect: users of other providers (protocol section 9.4).
+
+Each policy with `use = "openid"` is a provider. The browser is led there and back (`login.py`); requests bear
+the token that it gave (`policy.py`), which is verified here when it is signed (`tokens.py`), and at the
+provider when it is opaque.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from kintoun.features.openid import states
+from kintoun.features.openid.description import LOGIN, TOKEN
+from kintoun.features.openid.login import LoginEndpoints
+from kintoun.features.openid.options import decode
+from kintoun.features.openid.policy import OpenIdPolicy, profile_of
+from kintoun.features.openid.provider import Provider
+from kintoun.features.openid.wire import Unavailable, Wire
+from kintoun.http.routing import PREFIX, Endpoint
+from kintoun.plugin import Plugin, Registry
+
+USE = "openid"
+ADMIN = "admin"
+LOOK_SECONDS = 30.0
+"""Between two looks at what is too old or was never finished."""
+
+
+class OpenId(Plugin):
+    """Logins with other providers, and the policy that recognises their tokens."""
+
+    name = "openid"
+    migrations = states.MIGRATIONS
+
+    def setup(self, registry: Registry, settings: Any) -> None:
+        whole = registry.settings
+        wire = Wire()
+        policies = [policy for policy in whole.policies if policy.use == USE]
+        providers = {policy.name: Provider(policy.name, decode(policy), wire) for policy in policies}
+        if len(providers) < len(policies):
+            raise ValueError("policies: two OpenID policies have the same name")
+        retry_after = whole.http.retry_after_seconds
+        registry.policy(USE, lambda policy, _: OpenIdPolicy(providers[policy.name], retry_after))
+        registry.user_info(lambda context: profile_of(context.claim))
+        logins = states.Logins(registry.service.store)
+        own = (f"{PREFIX}/admin/",) if ADMIN in whole.features else ()
+        endpoints = LoginEndpoints(providers, logins, retry_after, own)
+        for end, handler, operations in (
+            ("login", endpoints.get_login, LOGIN),
+            ("token", endpoints.get_token, TOKEN),
+        ):
+            pattern = f"/openid/{{provider}}/{end}"
+            methods = {"GET": handler, "HEAD": handler}
+            registry.endpoint(Endpoint(f"openid-{end}", pattern, methods, operations=operations))
+        if providers:
+            described = [_described(provider) for provider in providers.values()]
+            registry.capability(
+                "openid",
+                "OpenID connect support.",
+                f"{whole.project.docs}reference/openid/",
+                providers=described,
+            )
+            registry.background(lambda: _maintain(providers, described, logins, wire))
+
+
+def _described(provider: Provider) -> dict[str, Any]:
+    """What clients read of a provider; the last comes from its discovery document, once that is there."""
+    options = provider.options
+    return {
+        "name": provider.name,
+        "issuer": options.issuer,
+        "auth_path": f"/openid/{provider.name}/login",
+        "client_id": options.client_id,
+        "audience": options.audience,
+        "header_type": options.header_type,
+        "userinfo_endpoint": None,
+    }
+
+
+async def _maintain(
+    providers: dict[str, Provider], described: list[dict[str, Any]], logins: states.Logins, wire: Wire
+) -> None:
+    """Keep what is known of the providers up to date, and the logins few."""
+    try:
+        while True:
+            await asyncio.gather(*(provider.maintain() for provider in providers.values()))
+            for provider, shown in zip(providers.values(), described, strict=True):
+                metadata = provider.metadata.value
+                if metadata is not None:
+                    shown["issuer"] = metadata.issuer
+                    shown["userinfo_endpoint"] = metadata.userinfo_endpoint
+                await logins.sweep(provider.name, provider.options.pending_logins)
+            await asyncio.sleep(LOOK_SECONDS if _all_known(providers) else 1.0)
+    finally:
+        await wire.close()
+
+
+def _all_known(providers: dict[str, Provider]) -> bool:
+    return all(provider.keys.value is not None for provider in providers.values())
