@@ -11,7 +11,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8888
 DATA ?= var
 BIN := .venv/bin
-CLIENTS_JS := $(if $(shell command -v npm),tests/clients/js/node_modules/.package-lock.json)
+FROM_NPM := $(if $(shell command -v npm),$(addsuffix /node_modules/.package-lock.json,tests/clients/js tests/openid/js))
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 PYTEST ?= $(BIN)/python -m pytest
 
@@ -24,7 +24,7 @@ serve: .venv/.server ## Run the server on 127.0.0.1:8888 (PORT=, HOST=, DATA= ch
 	@test -f $(DATA)/kintoun.toml || $(BIN)/kintoun init --quiet --directory $(DATA)
 	@exec $(BIN)/kintoun serve --config $(DATA)/kintoun.toml --host $(HOST) --port $(PORT) --admin admin
 
-test: .venv/.dev .reference/.installed $(CLIENTS_JS) ## Run every test, on SQLite and on a PostgreSQL that it starts itself
+test: .venv/.dev .reference/.installed $(FROM_NPM) ## Run every test, on SQLite and on a PostgreSQL that it starts itself
 	$(PYTEST)
 
 lint: .venv/.dev ## Check style, types and the floors of the architecture
@@ -52,7 +52,7 @@ docs: .venv/.dev ## Build the documentation into site/
 docs-reference: .venv/.dev ## Write the generated pages of the documentation again
 	$(BIN)/python -m tests.docs.generate
 
-dev: .venv/.dev .reference/.installed $(CLIENTS_JS) ## Install everything that development needs
+dev: .venv/.dev .reference/.installed $(FROM_NPM) ## Install everything that development needs
 
 RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links
@@ -85,6 +85,6 @@ clean: ## Remove what was installed and built, and keep the data
 	.reference/bin/python $(PIP_INSTALL) -r requirements/reference.txt
 	touch $@
 
-tests/clients/js/node_modules/.package-lock.json: tests/clients/js/package-lock.json
-	cd tests/clients/js && npm ci --ignore-scripts --no-audit --no-fund --silent
+tests/%/js/node_modules/.package-lock.json: tests/%/js/package-lock.json
+	cd tests/$*/js && npm ci --ignore-scripts --no-audit --no-fund --silent
 	touch $@

@@ -16,7 +16,7 @@ from kintoun.features.openid.login import LoginEndpoints
 from kintoun.features.openid.options import decode
 from kintoun.features.openid.policy import OpenIdPolicy, profile_of
 from kintoun.features.openid.provider import Provider
-from kintoun.features.openid.wire import Unavailable, Wire
+from kintoun.features.openid.wire import Wire
 from kintoun.http.routing import PREFIX, Endpoint
 from kintoun.plugin import Plugin, Registry
 
@@ -37,8 +37,9 @@ class OpenId(Plugin):
         wire = Wire()
         policies = [policy for policy in whole.policies if policy.use == USE]
         providers = {policy.name: Provider(policy.name, decode(policy), wire) for policy in policies}
-        if len(providers) < len(policies):
-            raise ValueError("policies: two OpenID policies have the same name")
+        for name in providers:
+            if sum(policy.name == name for policy in whole.policies) > 1:
+                raise ValueError(f"policies: two have the name {name!r}, and so would give the same ids")
         retry_after = whole.http.retry_after_seconds
         registry.policy(USE, lambda policy, _: OpenIdPolicy(providers[policy.name], retry_after))
         registry.user_info(lambda context: profile_of(context.claim))

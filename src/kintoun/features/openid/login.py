@@ -1,7 +1,7 @@
 """The two ends of a login in the browser (protocol section 9.4).
 
-`GET /openid/{provider}/login` leads to the provider, which leads back to `GET /openid/{provider}/token`, which
-leads to the application's callback with the tokens.
+`GET /openid/{provider}/login` leads to the provider, which leads back to `GET /openid/{provider}/token`,
+which leads to the application's callback with the tokens.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import structlog
 
 from kintoun.features.openid import tokens
 from kintoun.features.openid.callbacks import is_trusted, normal
-from kintoun.features.openid.provider import Provider
+from kintoun.features.openid.options import Options
+from kintoun.features.openid.provider import Metadata, Provider
 from kintoun.features.openid.states import Login, Logins
 from kintoun.features.openid.wire import Unavailable
 from kintoun.http.answers import Answer
@@ -85,24 +86,7 @@ class LoginEndpoints:
         except Unavailable as error:
             raise self._unavailable(provider, error) from error
         await self._logins.begin(state, login, options.state_ttl_seconds, options.pending_logins)
-        query = {
-            "client_id": options.client_id,
-            "response_type": "code",
-            "scope": params["scope"],
-            "redirect_uri": login.redirect_uri,
-            "state": state,
-        }
-        if "prompt" in params:
-            query["prompt"] = params["prompt"]
-        if options.audience:
-            query["audience"] = options.audience
-        if login.nonce:
-            query["nonce"] = login.nonce
-        challenge = hashlib.sha256(login.verifier.encode()).digest()
-        query["code_challenge"] = urlsafe_b64encode(challenge).rstrip(b"=").decode()
-        query["code_challenge_method"] = "S256"
-        endpoint = metadata.authorization_endpoint
-        return _redirect(f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}")
+        return _redirect(_authorization(metadata, options, login, state, params))
 
     async def get_token(self, context: Context, request: Request) -> Answer:
         """Trade the provider's code for tokens, and send the browser to the application with them."""
@@ -117,7 +101,7 @@ class LoginEndpoints:
             raise _invalid_state()
         if "error" in params:
             told = {name: params[name] for name in ("error", "error_description") if name in params}
-            return _redirect(login.callback + urlencode(told))
+            return _redirect(login.callback + urlencode(list(told.items())))
         try:
             body = await self._traded(provider, login, params["code"])
         except Unavailable as error:
@@ -185,6 +169,30 @@ class LoginEndpoints:
         log.warning("a login fails at the OpenID provider", provider=provider.name, error=str(error))
         message = f"The OpenID provider {provider.name} cannot be asked, please retry later."
         return ProtocolError(503, BACKEND, message, headers=(("Retry-After", self._retry_after),))
+
+
+def _authorization(
+    metadata: Metadata, options: Options, login: Login, state: str, params: Mapping[str, str]
+) -> str:
+    """The URL at which the provider asks the user (OpenID Connect Core section 3.1.2.1, RFC 7636)."""
+    query = {
+        "client_id": options.client_id,
+        "response_type": "code",
+        "scope": params["scope"],
+        "redirect_uri": login.redirect_uri,
+        "state": state,
+    }
+    if "prompt" in params:
+        query["prompt"] = params["prompt"]
+    if options.audience:
+        query["audience"] = options.audience
+    if login.nonce:
+        query["nonce"] = login.nonce
+    challenge = hashlib.sha256(login.verifier.encode()).digest()
+    query["code_challenge"] = urlsafe_b64encode(challenge).rstrip(b"=").decode()
+    query["code_challenge_method"] = "S256"
+    endpoint = metadata.authorization_endpoint
+    return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
 
 def _invalid_state() -> ProtocolError:

@@ -40,7 +40,7 @@ class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$", description="First word of the `Authorization` header."
         ),
     ] = "Bearer"
-    realm: Annotated[str, Meta(pattern=r"^[ -!#-\[\]-~]*$", description="Realm in `WWW-Authenticate`.")] = (
+    realm: Annotated[str, Meta(pattern=r"^[ !#-\[\]-~]*$", description="Realm in `WWW-Authenticate`.")] = (
         "Realm"
     )
     userid_field: Annotated[Text, Meta(description="Claim that becomes the user's id, `NAME:VALUE`.")] = "sub"
@@ -56,8 +56,8 @@ class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     trusted_callback_urls: Annotated[
         list[Text],
         Meta(
-            description="Where tokens may be sent: URLs in which `*` stands for anything within host, port or "
-            "path. Without any: this machine, and the admin console if this server has one."
+            description="Where tokens may be sent: URLs in which `*` stands for anything within host, port "
+            "or path. Without any: this machine, and the admin console if this server has one."
         ),
     ] = field(default_factory=list)
     verification_ttl_seconds: Annotated[

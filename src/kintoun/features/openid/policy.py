@@ -155,7 +155,7 @@ class OpenIdPolicy:
         user = claims.get(options.userid_field)
         if isinstance(user, int) and not isinstance(user, bool):
             user = str(user)
-        if not _is_name(user) or user.startswith(GROUP):
+        if not isinstance(user, str) or not _is_name(user) or user.startswith(GROUP):
             log.warning("a token names no user", provider=self.name, field=options.userid_field)
             return None
         if options.userid_field == "email" and claims.get("email_verified", True) is not True:

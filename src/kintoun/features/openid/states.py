@@ -35,7 +35,10 @@ _ADD = (
     "INSERT INTO openid_login (id, provider, callback, redirect_uri, verifier, nonce, expires)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7)"
 )
-_TAKE = "DELETE FROM openid_login WHERE id = $1 RETURNING provider, callback, redirect_uri, verifier, nonce, expires"
+_TAKE = (
+    "DELETE FROM openid_login WHERE id = $1"
+    " RETURNING provider, callback, redirect_uri, verifier, nonce, expires"
+)
 _EXPIRED = (
     "DELETE FROM openid_login WHERE id IN"
     " (SELECT id FROM openid_login WHERE provider = $1 AND expires < $2 ORDER BY expires, id LIMIT $3)"
