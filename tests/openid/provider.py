@@ -1,4 +1,4 @@
-"""A certified OpenID provider (npm's `oidc-provider`) in a process of its own, and a user who logs in there."""
+"""A certified OpenID provider (npm's `oidc-provider`) as a process, and a user who logs in there."""
 
 from __future__ import annotations
 
