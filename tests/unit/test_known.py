@@ -102,7 +102,8 @@ async def test_a_write_that_comes_between_two_parts_of_an_answer_is_in_all_of_it
 async def test_answers_are_those_of_the_database_after_any_history(
     engines: tuple[SQLite, SQLite], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known, "MOST", 12)
+    monkeypatch.setattr(known, "BYTES", 5000)
+    monkeypatch.setattr(known, "NAMES", 1)
     dice = random.Random(20261123)
     paths = [RECORDS.object(f"r{n}") for n in range(8)]
     questions = [Wanted(path.lineage) for path in paths]
@@ -134,7 +135,7 @@ async def test_what_is_known_asks_the_database_nothing_but_its_version(
 async def test_what_is_known_is_bounded_in_size_too(
     engines: tuple[SQLite, SQLite], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known, "MOST_CHARACTERS", 10_000)
+    monkeypatch.setattr(known, "BYTES", 10_000)
     paths = [RECORDS.object(f"r{n}") for n in range(8)]
     await put(engines[0], *paths, text="x" * 3000)
     for path in paths:

@@ -9,11 +9,14 @@ from __future__ import annotations
 from kintoun.model.paths import ListPath, Path
 from kintoun.storage.rows import Clock, Found, Stored, Wanted
 
-MOST = 2000
-"""Objects that are kept."""
+BYTES = 5 * 1024 * 1024
+"""Memory for objects, about; the latest ones stay."""
 
-MOST_CHARACTERS = 4 * 1024 * 1024
-"""Characters of JSON in them."""
+OVERHEAD = 700
+"""What an object takes besides its JSON, in bytes."""
+
+NAMES = 1000
+"""Principals, and lists, that are kept."""
 
 Groups = list[tuple[str, str]]
 
@@ -23,7 +26,7 @@ class Known:
 
     def __init__(self) -> None:
         self.version: int | None = None
-        self._characters = 0
+        self._size = 0
         self._objects: dict[Path, Stored | None] = {}
         self._groups: dict[str, Groups] = {}
         self._clocks: dict[ListPath, Clock | None] = {}
@@ -31,7 +34,7 @@ class Known:
     def move(self, version: int) -> None:
         """Forget everything: the database is at another version."""
         self.version = version
-        self._characters = 0
+        self._size = 0
         self._objects.clear()
         self._groups.clear()
         self._clocks.clear()
@@ -48,20 +51,29 @@ class Known:
 
     def learn(self, wanted: Wanted, found: Found) -> None:
         """Remember the answer to a question."""
-        self._objects.update(zip(wanted.points, found.points, strict=True))
-        self._characters += sum([len(row.body) for row in found.points if row is not None])
+        for point, row in zip(wanted.points, found.points, strict=True):
+            if point not in self._objects:
+                self._size += _size(row)
+            self._objects[point] = row
         for name in wanted.principals:
             self._groups[name] = [pair for pair in found.groups if pair[0] == name]
         if wanted.clock is not None:
             self._clocks[wanted.clock] = found.clock
 
-    def crowded(self) -> bool:
-        """Whether there is too much of it."""
-        entries = len(self._objects) + len(self._groups) + len(self._clocks)
-        return entries > MOST or self._characters > MOST_CHARACTERS
+    def trim(self) -> None:
+        """Forget the oldest of what is too much."""
+        while self._size > BYTES:
+            self._size -= _size(self._objects.pop(next(iter(self._objects))))
+        for kept in (self._groups, self._clocks):
+            if len(kept) > NAMES:
+                kept.clear()
 
     def answer(self, wanted: Wanted) -> Found:
         """The answer to a question of which nothing is missing."""
         groups = [pair for name in wanted.principals for pair in self._groups[name]]
         clock = self._clocks[wanted.clock] if wanted.clock is not None else None
         return Found([self._objects[point] for point in wanted.points], groups, clock)
+
+
+def _size(row: Stored | None) -> int:
+    return OVERHEAD + (len(row.body) if row is not None else 0)

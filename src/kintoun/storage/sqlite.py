@@ -129,14 +129,17 @@ class SQLite:
         missing = known.missing(wanted)
         found = await self._read(missing) if missing is not None else None
         version = self._version()
-        if version != known.version or known.crowded():
+        if version != known.version:
             # What was known may be older than what was just found: all of it from one snapshot. That may be
             # newer than the version, which then will not be met again.
             known.move(version)
             missing, found = wanted, await self._read(wanted)
-        if missing is not None and found is not None:
-            known.learn(missing, found)
-        return known.answer(wanted)
+        if missing is None or found is None:
+            return known.answer(wanted)
+        known.learn(missing, found)
+        answered = known.answer(wanted)
+        known.trim()
+        return answered
 
     def _version(self) -> int:
         """Changes whenever another connection, of this process or of another, has committed."""
