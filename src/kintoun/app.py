@@ -111,8 +111,8 @@ class Composition:
     def policy(self, use: str, make: PolicyFactory) -> None:
         self._policies[use] = make
 
-    def before_commit(self, hook: BeforeCommit) -> None:
-        self.service.before_commit.append(hook)
+    def before_commit(self, hook: BeforeCommit, *kinds: Kind) -> None:
+        self.service.before_commit.append((hook, frozenset(kinds)))
 
     def after_commit(self, hook: AfterCommit) -> None:
         self.service.after_commit.append(hook)

@@ -55,8 +55,11 @@ class Registry(Protocol):
         """Offer a kind of authentication policy."""
         ...
 
-    def before_commit(self, hook: BeforeCommit) -> None:
-        """Run on every change, in its transaction: may write more, may veto by raising."""
+    def before_commit(self, hook: BeforeCommit, *kinds: Kind) -> None:
+        """Run on every change, or on those of some kinds, in its transaction.
+
+        It may write more, and may veto by raising.
+        """
         ...
 
     def after_commit(self, hook: AfterCommit) -> None:

@@ -129,8 +129,6 @@ async def prepare(context: Context, data: dict[str, Any]) -> dict[str, Any]:
 
 async def keep_credential(work: Work, change: Change) -> None:
     """Write the hash in the transaction that writes the account, and delete it with the account."""
-    if change.path.kind is not ACCOUNT:
-        return
     path = Path(CREDENTIAL, change.path.ids)
     if change.action == "delete":
         if (row := await work.unit.object(path)) is not None and not row.deleted:
@@ -175,7 +173,7 @@ class Accounts(Plugin):
             open_grants=True,
         )
         registry.kind(ACCOUNT, rules)
-        registry.before_commit(keep_credential)
+        registry.before_commit(keep_credential, ACCOUNT)
         registry.policy("account", AccountPolicy)
         registry.capability(
             "accounts",

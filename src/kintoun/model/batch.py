@@ -9,7 +9,8 @@ from kintoun.model.envelope import check_mapping, unknown_keys
 from kintoun.model.errors import Detail, InvalidParameters
 
 METHODS = ("GET", "HEAD", "DELETE", "TRACE", "POST", "PUT", "PATCH")
-FIELDS = ("method", "path", "headers", "body")
+FIELDS = frozenset(("method", "path", "headers", "body"))
+_BODY = frozenset(("defaults", "requests"))
 
 
 class BatchItem(NamedTuple):
@@ -28,7 +29,7 @@ def parse_batch(body: Any, *, max_requests: int | None) -> tuple[BatchItem, ...]
     `max_requests` is the most that a batch may have (None or 0: no limit). Raises InvalidParameters with
     everything that is wrong.
     """
-    check_mapping(body, ("defaults", "requests"))
+    check_mapping(body, _BODY)
     requests, wrong = _requests(body, max_requests)
     defaults: dict[str, Any] = {}
     if "defaults" in body:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from kintoun.model.attributes import correct, not_a_mapping, not_iterable, shown, string_error
 from kintoun.model.errors import Detail, InvalidParameters
 
-MEMBERS = ("data", "permissions")
+MEMBERS = frozenset(("data", "permissions"))
 
 
 class Envelope(NamedTuple):
@@ -54,14 +54,14 @@ def parse_patch_envelope(body: Any, *, permissions_allowed: Collection[str]) -> 
     return Envelope(data, permissions, emptied)
 
 
-def unknown_keys(value: Mapping[str, Any], known: Collection[str]) -> str | None:
+def unknown_keys(value: Mapping[str, Any], known: frozenset[str]) -> str | None:
     """What is said of a JSON object that has other keys than the known ones."""
-    if value.keys() <= set(known):
+    if value.keys() <= known:
         return None
     return f'Unrecognized keys in mapping: "{shown({key: value[key] for key in value if key not in known})}"'
 
 
-def check_mapping(value: Any, known: Collection[str]) -> None:
+def check_mapping(value: Any, known: frozenset[str]) -> None:
     """Refuse a body that is no JSON object or has unknown keys; nothing else is said of such a body."""
     if not isinstance(value, dict):
         raise InvalidParameters(Detail("body", "", not_a_mapping(value)))

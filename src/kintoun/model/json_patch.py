@@ -16,7 +16,7 @@ MAX_OPERATIONS = 1000
 MAX_CARRIED_BYTES = 4 * 1024 * 1024
 """JSON that the copies and moves of one patch may carry, so that no patch doubles a document at will."""
 
-_FIELDS = ("op", "path", "from", "value")
+_FIELDS = frozenset(("op", "path", "from", "value"))
 _NEEDS_VALUE = frozenset({"test", "add", "replace"})
 _NEEDS_SOURCE = frozenset({"move", "copy"})
 _index = re.compile(r"0|[1-9][0-9]{0,8}").fullmatch

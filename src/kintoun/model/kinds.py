@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import string
@@ -23,7 +24,7 @@ def random_name() -> str:
 
 def random_uuid() -> str:
     """A version 4 UUID in its usual form."""
-    digits = secrets.token_hex(16)
+    digits = os.urandom(16).hex()
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 

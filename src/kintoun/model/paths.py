@@ -32,7 +32,7 @@ class Path(NamedTuple):
     @property
     def list(self) -> ListPath:
         """The list that the object stands in."""
-        return ListPath(self.kind, self.ids[:-1])
+        return _list(self.kind, self.ids[:-1])
 
     @property
     def lineage(self) -> tuple[Path, ...]:
@@ -59,7 +59,8 @@ class ListPath(NamedTuple):
     @property
     def parent(self) -> Path | None:
         """The object that the list belongs to; None for the lists at the root."""
-        return Path(self.kind.parent, self.parents) if self.kind.parent else None
+        lineage = above(self.kind, self.parents)
+        return lineage[-1] if lineage else None
 
     def object(self, object_id: str) -> Path:
         return Path(self.kind, (*self.parents, object_id))
@@ -78,6 +79,11 @@ class ListPath(NamedTuple):
         parts = text.split("/")[1:]
         kind = BY_PLURAL.get(parts[-1]) or foreign(tuple(parts[::2]))
         return cls(kind, tuple(parts[1::2]))
+
+
+@lru_cache(maxsize=4096)
+def _list(kind: Kind, parents: tuple[str, ...]) -> ListPath:
+    return ListPath(kind, parents)
 
 
 @lru_cache(maxsize=4096)

@@ -23,6 +23,8 @@ _decode = msgspec.json.Decoder(dict[str, list[str]]).decode
 
 def acl_text(grants: Mapping[str, Iterable[str]]) -> str:
     """The one text of an ACL: permissions and principals sorted, each once, empty permissions left out."""
+    if not grants:
+        return NO_GRANTS
     return _encode({name: sorted(set(grants[name])) for name in sorted(grants) if grants[name]}).decode()
 
 

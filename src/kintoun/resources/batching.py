@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -30,16 +31,18 @@ async def post_batch(context: Context, request: Request) -> Answer:
     context.service.cors.check(request)
     limit = context.service.settings.limits.batch_requests
     items = parse_batch(body_of(context, request), max_requests=limit or None)
-    requests = [_sub_request(request, item) for item in items]
+    inherited = {name: value for name, value in request.headers.items() if name not in _OF_THE_BODY}
+    requests = [_sub_request(request, item, inherited) for item in items]
+    needs = await _needs(context, requests)
 
     async def act(work: Work) -> Answer:
-        answers = [await _run(work, sub) for sub in requests]
+        answers = [await _run(work, *each) for each in zip(requests, needs, strict=True)]
         return Answer(200, b'{"responses":[' + b",".join(answers) + b"]}")
 
     if not requests:
         return Answer(200, b'{"responses":[]}')
     await _recognise(context, requests)
-    return await context.write(await _needs(context, requests), act)
+    return await context.write(Needs.union(needs), act)
 
 
 async def _recognise(context: Context, requests: list[Request]) -> None:
@@ -54,12 +57,13 @@ async def _recognise(context: Context, requests: list[Request]) -> None:
                     raise
 
 
-def _sub_request(outer: Request, item: BatchItem) -> Request:
+def _sub_request(outer: Request, item: BatchItem, inherited: Mapping[str, str]) -> Request:
     path, _, query = item.path.partition("?")
     if not path.startswith(PREFIX + "/") and path != PREFIX:
         path = PREFIX + path
-    headers = {name: value for name, value in outer.headers.items() if name not in _OF_THE_BODY}
-    headers.update((name.lower(), value) for name, value in item.headers.items())
+    headers = dict(inherited)
+    if item.headers:
+        headers.update((name.lower(), value) for name, value in item.headers.items())
     if item.body is not None:
         headers["content-type"] = "application/json"
     if "%" in path:
@@ -74,13 +78,13 @@ def _sub_request(outer: Request, item: BatchItem) -> Request:
 _OF_THE_BODY = frozenset(("content-length", "content-encoding", "transfer-encoding"))
 
 
-async def _needs(context: Context, requests: list[Request]) -> Needs:
+async def _needs(context: Context, requests: list[Request]) -> list[Needs]:
     """What the writes of the batch will touch, so that it is locked and fetched together."""
     if context.service.aliases:
         paths = [await meant_path(context, request) for request in requests]
     else:
         paths = [request.path for request in requests]
-    return Needs.union(map(_needs_of, requests, paths))
+    return list(map(_needs_of, requests, paths))
 
 
 def _needs_of(request: Request, path: str) -> Needs:
@@ -112,11 +116,12 @@ def _needs_of_post(request: Request, place: ListPath) -> Needs:
     return needs_of(place.object(given))
 
 
-async def _run(work: Work, request: Request) -> bytes:
+async def _run(work: Work, request: Request, needs: Needs) -> bytes:
     """The answer to one request of the batch, as the JSON of its item."""
     unit = work.unit
     mark, changes = unit.mark(), len(work.context.changes)
     context = work.context.child(request)
+    context.needs = needs
     dispatch = context.service.dispatch
     assert dispatch is not None, "the application is wired"
     try:
@@ -127,8 +132,8 @@ async def _run(work: Work, request: Request) -> bytes:
         for _ in range(REDIRECTS):
             if answer.status != 307:
                 break
-            request = _redirected(request, answer)
-            context.request = request
+            request = context.request = _redirected(request, answer)
+            context.needs = None
             answer = await dispatch(context, request)
     except ProtocolError as error:
         if error.status >= 500:
@@ -143,7 +148,7 @@ def _redirected(request: Request, answer: Answer) -> Request:
     location = dict(answer.headers)["Location"].removeprefix(request.base)
     path, _, query = location.partition("?")
     item = BatchItem(request.method, path + (f"?{query}" if query else ""), {}, request.payload)
-    return _sub_request(request, item)
+    return _sub_request(request, item, request.headers)
 
 
 def _item(context: Context, request: Request, answer: Answer) -> bytes:

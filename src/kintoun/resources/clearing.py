@@ -27,7 +27,7 @@ async def delete_list(kind: Kind, context: Context, request: Request) -> Answer:
     asked = parse_list_request(context, request, path)
 
     async def act(work: Work) -> Answer:
-        above = [await work.unit.object(step) for step in path.lineage]
+        above = await work.unit.objects(path.lineage)
         check_accept(request)
         check_list = context.service.rules_of(kind).check_list
         if check_list is not None:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+Kinds = frozenset[Kind]
+
 BeforeCommit = Callable[["Work", Change], Awaitable[None]]
 """Called in the transaction for every change; may write more through the unit, or veto by raising."""
 
@@ -76,7 +78,7 @@ class Service:
     pages: ListCache
     policies: tuple[Policy, ...] = ()
     rules: dict[Kind, Rules] = field(default_factory=dict)
-    before_commit: list[BeforeCommit] = field(default_factory=list)
+    before_commit: list[tuple[BeforeCommit, Kinds]] = field(default_factory=list)
     after_commit: list[AfterCommit] = field(default_factory=list)
     gates: list[Gate] = field(default_factory=list)
     observers: list[Observer] = field(default_factory=list)
@@ -145,6 +147,7 @@ class Context:
         "_claims",
         "changes",
         "claim",
+        "needs",
         "notes",
         "principals",
         "request",
@@ -157,6 +160,8 @@ class Context:
         self.service = service
         self.request = request
         self.work: Work | None = None
+        self.needs: Needs | None = None
+        """What the request will touch, when the batch that it is in has it locked and fetched already."""
         self.changes: list[Change] = []
         self.claim: Claim | None = None
         self.user: str | None = None
@@ -245,7 +250,8 @@ class Context:
         """Run a write in a transaction: that of the batch it is in, or one of its own."""
         if self.work is not None:
             work = self.work
-            await work.unit.prepare([needs])
+            if needs is not self.needs and not work.unit.knows(needs):
+                await work.unit.prepare([needs])
             await self.enter(work)
             return await action(work)
         while True:
@@ -274,17 +280,21 @@ class Context:
         if claim is None:
             self.principals = _ANYBODY
             return
-        if claim.witness is not None and not confirmed(claim, await work.unit.object(claim.witness)):
-            raise StaleClaim(self.request)
-        groups = await work.unit.groups(claim.principals)
-        self.principals = principals_of(claim, groups)
+        known = work.unit.identities.get(claim)
+        if known is None:
+            if claim.witness is not None and not confirmed(claim, await work.unit.object(claim.witness)):
+                raise StaleClaim(self.request)
+            groups = await work.unit.groups(claim.principals)
+            known = work.unit.identities[claim] = principals_of(claim, groups)
+        self.principals = known
 
     async def changed(self, change: Change) -> None:
         """Tell the hooks of a change, in its transaction."""
         assert self.work is not None, "changes happen in transactions"
         self.changes.append(change)
-        for hook in self.service.before_commit:
-            await hook(self.work, change)
+        for hook, kinds in self.service.before_commit:
+            if not kinds or change.path.kind in kinds:
+                await hook(self.work, change)
 
 
 class StaleClaim(Exception):

@@ -12,7 +12,7 @@ from kintoun.model.query import split_query
 from kintoun.resources.context import Context, Work, collect
 from kintoun.resources.errors import check_accept, ill_formed_id, unknown_object
 from kintoun.resources.preconditions import parse_preconditions, stamp
-from kintoun.resources.writing import check_body, check_place, keep, needs_of, remove, require_write, rows_of
+from kintoun.resources.writing import check_body, check_place, keep, needs_in, remove, require_write, rows_of
 
 
 async def delete_object(kind: Kind, context: Context, request: Request) -> Answer:
@@ -40,7 +40,7 @@ async def delete_object(kind: Kind, context: Context, request: Request) -> Answe
         row = await remove(work, path, own, chosen)
         return Answer(200, f'{{"data":{row.body}}}'.encode(), stamp(row.timestamp))
 
-    return await context.write(needs_of(path), act)
+    return await context.write(needs_in(context, path), act)
 
 
 def deletion_timestamp(request: Request) -> int | None:

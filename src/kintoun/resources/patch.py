@@ -29,7 +29,7 @@ from kintoun.resources.writing import (
     check_id,
     check_place,
     keep,
-    needs_of,
+    needs_in,
     owned,
     require_write,
     rows_of,
@@ -77,7 +77,7 @@ async def patch_object(kind: Kind, context: Context, request: Request) -> Answer
         preconditions.refuse_existing(own)
         return await _patch(work, path, above, own, patch, behavior)
 
-    return await context.write(needs_of(path), act)
+    return await context.write(needs_in(context, path), act)
 
 
 async def _prepared_patch(context: Context, path: Path, kept: Kept) -> Kept:

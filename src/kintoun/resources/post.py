@@ -9,17 +9,17 @@ from kintoun.http.requests import Request
 from kintoun.model.errors import Detail, InvalidParameters
 from kintoun.model.kinds import Kind
 from kintoun.model.paths import ListPath, Path
-from kintoun.resources.context import Context, Work, collect
+from kintoun.resources.context import Context, Work
 from kintoun.resources.errors import check_accept, check_content_type, ill_formed_id
-from kintoun.resources.preconditions import parse_preconditions
 from kintoun.resources.presentation import object_answer
 from kintoun.resources.writing import (
     check_parent,
     check_place,
     create,
+    demands_of,
     envelope_of,
     keep,
-    needs_of,
+    needs_in,
     prepared,
     rows_of,
 )
@@ -34,16 +34,18 @@ async def post_object(kind: Kind, context: Context, request: Request) -> Answer:
     ill_formed = "id" in data and not kind.accepts(data["id"])
     path = None if ill_formed else _place_of(place, data, request.new_id)
     kept = await prepared(context, kind, kept)
-    needs = needs_of(path) if path is not None else Needs((), (), place.lineage)
+    needs = needs_in(context, path) if path is not None else Needs((), (), place.lineage)
 
     async def act(work: Work) -> Answer:
-        above = [await work.unit.object(step) for step in place.lineage]
+        if path is not None:
+            above, own = await rows_of(work, path)
+        else:
+            above, own = await work.unit.objects(place.lineage), None
         check_place(place, above)
         if ill_formed:
             raise ill_formed_id()
         check_accept(request)
         check_content_type(request)
-        own = (await rows_of(work, path))[1] if path is not None else None
         access, principals = context.service.access, context.principals
         if own is not None:
             may = access.may_read(kind, above, own, principals)
@@ -52,9 +54,7 @@ async def post_object(kind: Kind, context: Context, request: Request) -> Answer:
         if not may:
             raise context.refusal()
         check_parent(place, above)
-        preconditions, envelope, _ = collect(
-            lambda: parse_preconditions(request), kept.get, lambda: context.service.cors.check(request)
-        )
+        preconditions, envelope = demands_of(context, request, kept)
         if path is None:
             raise InvalidParameters(Detail("body", "data.id", "data.id in body: Required"))
         if own is not None:

@@ -51,7 +51,7 @@ def parse_preconditions(request: Request) -> Preconditions:
     headers = request.headers
     match, none_match = headers.get("if-match"), headers.get("if-none-match")
     if match is None and none_match is None:
-        return _NONE
+        return NO_DEMANDS
     wrong: list[Detail] = []
     parsed = Preconditions(_tag("If-Match", match, wrong), _tag("If-None-Match", none_match, wrong))
     if wrong:
@@ -59,7 +59,7 @@ def parse_preconditions(request: Request) -> Preconditions:
     return parsed
 
 
-_NONE = Preconditions(None, None)
+NO_DEMANDS = Preconditions(None, None)
 
 
 def _tag(name: str, value: str | None, wrong: list[Detail]) -> int | None:

@@ -9,9 +9,8 @@ from kintoun.model.envelope import Envelope
 from kintoun.model.kinds import Kind
 from kintoun.model.paths import Path
 from kintoun.model.permissions import acl_text
-from kintoun.resources.context import Context, Work, collect
+from kintoun.resources.context import Context, Work
 from kintoun.resources.errors import check_accept, check_content_type, ill_formed_id
-from kintoun.resources.preconditions import parse_preconditions
 from kintoun.resources.presentation import object_answer
 from kintoun.resources.validation import validate
 from kintoun.resources.writing import (
@@ -20,9 +19,10 @@ from kintoun.resources.writing import (
     check_parent,
     check_place,
     create,
+    demands_of,
     envelope_of,
     keep,
-    needs_of,
+    needs_in,
     owned,
     prepared,
     rows_of,
@@ -50,9 +50,7 @@ async def put_object(kind: Kind, context: Context, request: Request) -> Answer:
         if not may:
             raise context.refusal()
         check_parent(path.list, above)
-        preconditions, envelope, _ = collect(
-            lambda: parse_preconditions(request), kept.get, lambda: context.service.cors.check(request)
-        )
+        preconditions, envelope = demands_of(context, request, kept)
         if not kind.accepts(path.id):
             raise ill_formed_id()
         if own is None:
@@ -66,7 +64,7 @@ async def put_object(kind: Kind, context: Context, request: Request) -> Answer:
             return object_answer(context, kind, await create(work, path, above, envelope), 201)
         return await replace(work, path, above, own, envelope)
 
-    return await context.write(needs_of(path), act)
+    return await context.write(needs_in(context, path), act)
 
 
 async def replace(work: Work, path: Path, above: list[Row], own: Stored, envelope: Envelope) -> Answer:

@@ -18,8 +18,9 @@ from kintoun.model.errors import CONSTRAINT_VIOLATED, InvalidParameters, Protoco
 from kintoun.model.kinds import BUCKET, RECORD, Kind
 from kintoun.model.paths import ListPath, Path
 from kintoun.model.permissions import NO_GRANTS, acl_text, parse_acl, with_author
-from kintoun.resources.context import Context, Work
+from kintoun.resources.context import Context, Work, collect
 from kintoun.resources.errors import PATCH_TYPES, unknown_parent
+from kintoun.resources.preconditions import NO_DEMANDS, Preconditions, parse_preconditions
 from kintoun.resources.validation import validate
 from kintoun.storage.rows import Stored
 from kintoun.storage.unit import Needs, TimestampTaken
@@ -56,11 +57,31 @@ def needs_of(path: Path) -> Needs:
     return Needs((path.list, *path.children), (), path.lineage)
 
 
+def needs_in(context: Context, path: Path) -> Needs:
+    """What writing an object touches, which the batch that the request is in has found out already."""
+    needs = context.needs
+    return needs if needs is not None and needs.points[-1:] == (path,) else needs_of(path)
+
+
 def body_of(context: Context, request: Request) -> Any:
     if request.payload is not None:
         return request.payload
     limits = context.service.settings.limits
     return json.decode_body(request.body, writes=True, max_depth=limits.json_depth)
+
+
+def demands_of(context: Context, request: Request, kept: Kept) -> tuple[Preconditions, Any]:
+    """The preconditions of a write and what was kept of its body; raises all that is wrong at once."""
+    headers = request.headers
+    if kept.error is None and headers.keys().isdisjoint(_DEMANDING):
+        return NO_DEMANDS, kept.value
+    preconditions, value, _ = collect(
+        lambda: parse_preconditions(request), kept.get, lambda: context.service.cors.check(request)
+    )
+    return preconditions, value
+
+
+_DEMANDING = frozenset(("if-match", "if-none-match", "origin"))
 
 
 def envelope_of(context: Context, request: Request, kind: Kind) -> Envelope:
@@ -98,7 +119,7 @@ def check_parent(path: ListPath, above: list[Row]) -> None:
 
 async def rows_of(work: Work, path: Path) -> tuple[list[Row], Row]:
     """The rows above a path, and the live row at it."""
-    *above, own = [await work.unit.object(step) for step in path.lineage]
+    *above, own = await work.unit.objects(path.lineage)
     return above, own if own is not None and not own.deleted else None
 
 
@@ -165,7 +186,8 @@ async def write(
 ) -> Stored:
     """Write the row and tell the hooks."""
     check_grants(work.context, grants)
-    chosen = await choose_timestamp(work, path, own, attributes.get("last_modified"))
+    supplied = attributes.get("last_modified")
+    chosen = await choose_timestamp(work, path, own, supplied) if supplied is not None else None
     try:
         row = await work.unit.put(path, attributes, grants, chosen)
     except TimestampTaken:

@@ -332,15 +332,15 @@ class SQLiteTransaction:
     async def points(
         self, paths: Sequence[Path], principals: Sequence[str]
     ) -> tuple[list[Stored | None], list[tuple[str, str]]]:
-        rows: dict[tuple[str, str], Stored] = {}
-        lists: dict[str, list[str]] = {}
+        rows: dict[Path, Stored] = {}
+        lists: dict[ListPath, list[str]] = {}
         for path in paths:
-            lists.setdefault(str(path.list), []).append(path.id)
+            lists.setdefault(path.list, []).append(path.ids[-1])
         for place, ids in lists.items():
             marks = ", ".join("?" * len(ids))
-            for row in self._run(f"{_POINTS} ({marks})", (place, *ids)):
-                rows[place, row[1]] = stored(row)
-        objects = [rows.get((str(path.list), path.id)) for path in paths]
+            for row in self._run(f"{_POINTS} ({marks})", (str(place), *ids)):
+                rows[place.object(row[1])] = stored(row)
+        objects = [rows.get(path) for path in paths]
         groups: list[tuple[str, str]] = []
         if principals:
             wanted = Wanted(principals=tuple(principals))

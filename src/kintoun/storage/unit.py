@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kintoun.model import timestamps
-from kintoun.model.kinds import BUCKET, GROUP
+from kintoun.model.kinds import BUCKET, CHILDREN, GROUP, RECORD
 from kintoun.model.paths import BUCKETS, ListPath, Path
 from kintoun.model.permissions import NO_GRANTS
 from kintoun.storage.engine import Transaction, Writes
@@ -74,12 +74,24 @@ class Unit:
         self._buckets: set[str] = set()
         self._members: dict[Path, Members | None] = {}
         self._unlinked: dict[int, ListPath | None] = {}
+        self.identities: dict[Any, frozenset[str]] = {}
+        """Whom claims were found to stand for, as long as nothing changes that they rest on."""
         self._added: dict[tuple[Table, int], Row | None] = {}
         self._changed: set[ListPath | Path] = set()
         self._journal: list[tuple[dict[Any, Any], Any, Any]] = []
         self._sent = 0
 
     # Reading
+
+    def knows(self, needs: Needs) -> bool:
+        """Whether all that a write is known to touch is locked and fetched already."""
+        for path in needs.lists:
+            if path not in self._clocks:
+                return False
+        for point in needs.points:
+            if point not in self._objects:
+                return False
+        return self._buckets.issuperset(needs.buckets) and not needs.principals
 
     async def prepare(self, needs: Iterable[Needs]) -> None:
         """Lock and fetch what the writes of a group are known to touch, as far as it is not there yet."""
@@ -115,6 +127,7 @@ class Unit:
             # What was read of a list before it was locked may have changed since.
             for stale in [path for path in self._objects if path.list in fresh]:
                 del self._objects[stale]
+            self.identities.clear()
             # A statement that waited has not seen what was added meanwhile; another one does.
             missing = any(self._clocks[path] is None for path in lists.values())
             more = bool(fresh) and (missing or bool(buckets))
@@ -139,7 +152,7 @@ class Unit:
 
         Raises Conflict when the parent came to be after the lock was asked for: then all is run again.
         """
-        clock = await self.clock(path)
+        clock = self._clocks.get(path) or await self.clock(path)
         if clock is None:
             clock = await self._begun(path)
         if clock is None or clock.list is None:
@@ -175,6 +188,15 @@ class Unit:
         if path not in self._objects:
             await self._fetch([path], ())
         return self._objects[path]
+
+    async def objects(self, paths: Sequence[Path]) -> list[Stored | None]:
+        """The rows of several objects: see `object`."""
+        known = self._objects
+        try:
+            return [known[path] for path in paths]
+        except KeyError:
+            await self._fetch([path for path in paths if path not in known], ())
+        return [known[path] for path in paths]
 
     async def groups(self, principals: Sequence[str]) -> set[str]:
         """The URIs of the groups that one of the principals is a member of."""
@@ -238,7 +260,7 @@ class Unit:
             assert clock.list is not None
             members = Members(clock.list, frozenset(attributes.get("members") or ()))
             self._remember(self._members, path, members)
-        if previous is None or previous.deleted:
+        if path.kind in CHILDREN and (previous is None or previous.deleted):
             for child in path.children:
                 await self._link(child)
         return row
@@ -260,7 +282,7 @@ class Unit:
 
     async def _before(self, path: Path, chosen: int | None) -> tuple[Clock, Stored | None]:
         clock = await self.standing(path.list)
-        previous = await self.object(path)
+        [previous] = await self.objects((path,))
         mine = previous is not None and previous.timestamp == chosen
         if chosen is not None and not mine and await self.taken(path.list, chosen):
             raise TimestampTaken
@@ -273,6 +295,8 @@ class Unit:
             live, dead = (live, dead - 1) if previous.deleted else (live - 1, dead)
         live, dead = (live, dead + 1) if row.deleted else (live + 1, dead)
         self._remember(self._objects, path, row)
+        if path.kind is not RECORD:
+            self.identities.clear()
         timestamp = max(clock.timestamp, row.timestamp)
         version, watermark = clock.version + 1, clock.watermark
         self._tick(Clock(clock.path, clock.list, timestamp, version, live, dead, size, watermark))
@@ -309,6 +333,7 @@ class Unit:
             timestamp = timestamps.following(timestamp, timestamps.now())
         watermark = timestamp if clock.live or clock.dead else clock.watermark
         self._remember(self._unlinked, clock.list, clock.path)
+        self.identities.clear()
         self._tick(
             Clock(clock.path, number, timestamp, clock.version + 1, 0, 0, 0, watermark),
         )
@@ -335,6 +360,7 @@ class Unit:
 
     def rollback(self, mark: int) -> None:
         """Take back every write since `mark`."""
+        self.identities.clear()
         while len(self._journal) > mark:
             state, key, old = self._journal.pop()
             if state is self._clocks and len(self._journal) < self._sent:
