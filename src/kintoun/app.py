@@ -34,7 +34,18 @@ from kintoun.resources.access import Access
 from kintoun.resources.aliases import Alias
 from kintoun.resources.batching import post_batch
 from kintoun.resources.cache import ListCache
-from kintoun.resources.context import AfterCommit, BeforeCommit, Context, Gate, Observer, Rules, Service
+from kintoun.resources.context import (
+    AfterCommit,
+    BeforeCommit,
+    Context,
+    Erase,
+    Gate,
+    Observer,
+    PastList,
+    Rules,
+    Service,
+    Widen,
+)
 from kintoun.resources.dispatch import dispatch
 from kintoun.resources.endpoints import endpoints_of
 from kintoun.resources.erasure import delete_user_data
@@ -81,6 +92,7 @@ class Composition:
             token_key=settings.protocol.userid_secret.encode()[:64],
             dispatch=dispatch,
         )
+        self._reclaimed = ["object"]
         self._policies: dict[str, PolicyFactory] = {}
         self._background: list[tuple[Callable[[], Awaitable[None]], str | None]] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -117,6 +129,18 @@ class Composition:
     def after_commit(self, hook: AfterCommit) -> None:
         self.service.after_commit.append(hook)
 
+    def widen(self, hook: Widen) -> None:
+        self.service.widen.append(hook)
+
+    def erase(self, hook: Erase) -> None:
+        self.service.erase.append(hook)
+
+    def reclaim(self, table: str) -> None:
+        self._reclaimed.append(table)
+
+    def past_list(self, answer: PastList) -> None:
+        self.service.past_list = answer
+
     def heartbeat(self, name: str, check: Callable[[], Awaitable[bool | None]]) -> None:
         self.service.heartbeats[name] = check
 
@@ -150,7 +174,7 @@ class Composition:
                 "Validates collection records with JSON schemas.",
                 f"{self.settings.project.docs}concepts/schemas/",
             )
-        self.background(lambda: reclaim(self.service.store))
+        self.background(lambda: reclaim(self.service.store, self._reclaimed))
         for name in self.settings.features:
             feature(name)().setup(self, self.settings.sections.get(name))
         for plugin in more:

@@ -13,7 +13,18 @@ from typing import Any, ClassVar, Protocol
 from kintoun.http.routing import Endpoint
 from kintoun.model.kinds import Kind
 from kintoun.resources.aliases import Alias
-from kintoun.resources.context import AfterCommit, BeforeCommit, Context, Gate, Observer, Rules, Service
+from kintoun.resources.context import (
+    AfterCommit,
+    BeforeCommit,
+    Context,
+    Erase,
+    Gate,
+    Observer,
+    PastList,
+    Rules,
+    Service,
+    Widen,
+)
 from kintoun.resources.identity import Policy
 from kintoun.settings import Policy as PolicySettings
 from kintoun.settings import Section, Settings
@@ -64,6 +75,25 @@ class Registry(Protocol):
 
     def after_commit(self, hook: AfterCommit) -> None:
         """Run once for each request on all its changes, when they are on disk."""
+        ...
+
+    def widen(self, hook: Widen) -> None:
+        """Add to what each write locks and fetches, for what a hook before the commit will write."""
+        ...
+
+    def erase(self, hook: Erase) -> None:
+        """Run in the transaction that forgets a user, after the core has."""
+        ...
+
+    def reclaim(self, table: str) -> None:
+        """Reclaim the rows of a feature's table with the list whose number they bear.
+
+        They are found by its columns `list` and `ts`, which have a unique index.
+        """
+        ...
+
+    def past_list(self, answer: PastList) -> None:
+        """Answer the requests for lists whose query string has `_at`."""
         ...
 
     def heartbeat(self, name: str, check: Callable[[], Awaitable[bool | None]]) -> None:

@@ -16,6 +16,10 @@ class Change(NamedTuple):
     The bodies are finished JSON, ids and timestamps included: `old_body` is None for a creation, `new_body`
     the tombstone of a deletion. `grants` is the text of the ACL after the write, `timestamp` the object's new
     timestamp in milliseconds, `user` the id of who wrote, None for anonymous.
+
+    What stood there before has the ACL `old_grants` and the timestamp `old_timestamp`; with a timestamp but
+    without a body it was a tombstone. `since` is the timestamp that the list had. They are None where nobody
+    said so.
     """
 
     action: Action
@@ -25,6 +29,9 @@ class Change(NamedTuple):
     grants: str
     timestamp: int
     user: str | None
+    old_grants: str | None = None
+    old_timestamp: int | None = None
+    since: int | None = None
 
     @property
     def old(self) -> dict[str, Any] | None:

@@ -34,7 +34,8 @@ class Kind:
     """One kind of object.
 
     `permissions` are the names that its objects' ACLs may use; `new_id` makes the id of an object posted
-    without one, and is None where the client must choose it.
+    without one, and is None where the client must choose it. `shared` tells of lists that are written
+    whenever something else is written below the same parent.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Kind:
     permissions: tuple[str, ...] = ("read", "write")
     id_pattern: re.Pattern[str] = NAME_PATTERN
     new_id: Callable[[], str] | None = random_name
+    shared: bool = False
     lineage: tuple[Kind, ...] = field(init=False)
     """This kind and those above it, the topmost first."""
     object_form: str = field(init=False)

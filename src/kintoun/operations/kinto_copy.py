@@ -15,9 +15,9 @@ from kintoun.model.permissions import NO_GRANTS, acl_text, parse_acl
 from kintoun.operations import Refused
 from kintoun.operations.kinto_source import KintoObject, KintoSource, Piece
 from kintoun.storage.engine import Transaction, Writes
+from kintoun.storage.outgoing import digest
 from kintoun.storage.rows import Clock
 from kintoun.storage.schema import clock_row
-from kintoun.storage.unit import digest
 
 OBJECT_COLUMNS = ("list", "id", "ts", "deleted", "body", "grants", "acl")
 MEMBER_COLUMNS = ("principal", "list", "id")

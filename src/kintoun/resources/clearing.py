@@ -61,8 +61,8 @@ async def _delete_page(
 ) -> Answer:
     token = asked.query.token
     if token is not None:
-        await _consume(work, token.nonce)
-    page = page_of(asked.query, asked.limit)._replace(
+        await consume_nonce(work, token.nonce)
+    page = page_of(work.context.service.rules_of(path.kind), asked)._replace(
         deleted=False, until=None, holders=holders, permissions=WRITE_ONLY if holders is not None else None
     )
     rows = (await work.unit.read(Wanted(clock=path, page=page))).rows or ()
@@ -79,13 +79,13 @@ async def _delete_page(
     headers = (*stamp(timestamp or clock.timestamp), *alerts(work.context, asked.query))
     if len(rows) > asked.limit:
         last = rows[asked.limit - 1][3]
-        nonce = await _issue(work)
-        url = next_page_url(work.context, request, path, asked, last, clock.timestamp, nonce)
+        nonce = await issue_nonce(work)
+        url = next_page_url(work.context, request, asked, last, clock.timestamp, nonce)
         headers = (*headers, ("Next-Page", url))
     return Answer(200, f'{{"data":[{",".join(bodies)}]}}'.encode(), headers)
 
 
-async def _issue(work: Work) -> str:
+async def issue_nonce(work: Work) -> str:
     """A page token of a deletion is good once, and for a while."""
     nonce = f"pagination-token-{secrets.token_hex(16)}"
     seconds = work.context.service.settings.protocol.page_token_seconds
@@ -95,7 +95,8 @@ async def _issue(work: Work) -> str:
     return nonce
 
 
-async def _consume(work: Work, nonce: str | None) -> None:
+async def consume_nonce(work: Work, nonce: str | None) -> None:
+    """Use a page token of a deletion. Raises InvalidParameters when that was done before, or too late."""
     sql = "DELETE FROM nonce WHERE id = $1 AND expires >= $2 RETURNING id"
     if nonce is None or not await work.unit.transaction.fetch(sql, (nonce, timestamps.now())):
         raise invalid("querystring", None, "_token was already used or has expired.")

@@ -17,14 +17,14 @@ from kintoun.model.changes import Change
 from kintoun.model.errors import Detail, InvalidParameters, ProtocolError
 from kintoun.model.kinds import Kind
 from kintoun.model.parameters import DEFAULT_LIMITS, QueryLimits
-from kintoun.model.paths import Path
+from kintoun.model.paths import ListPath, Path
 from kintoun.model.permissions import EVERYONE
 from kintoun.resources.access import Access, refusal
 from kintoun.resources.cache import ListCache
 from kintoun.resources.identity import Claim, Policy
 from kintoun.settings import Settings
 from kintoun.storage import Store
-from kintoun.storage.rows import Found, Stored, Wanted
+from kintoun.storage.rows import Found, Page, Stored, Wanted
 from kintoun.storage.unit import Needs, Unit
 
 if TYPE_CHECKING:
@@ -36,6 +36,15 @@ Kinds = frozenset[Kind]
 
 BeforeCommit = Callable[["Work", Change], Awaitable[None]]
 """Called in the transaction for every change; may write more through the unit, or veto by raising."""
+
+Widen = Callable[[Needs], Needs]
+"""Adds to what a write locks and fetches."""
+
+Erase = Callable[["Work", str], Awaitable[None]]
+"""Called in the transaction that forgets a user, with the principal: removes what a feature knows of it."""
+
+PastList = Callable[["Context", Request, ListPath], Awaitable[Answer]]
+"""Answers a request for a list as it was at the time that the query string names in `_at`."""
 
 AfterCommit = Callable[[Sequence[Change]], Awaitable[None]]
 """Called once for each request with all its changes, after they are on disk."""
@@ -55,6 +64,8 @@ class Rules:
     given `write` in place of the caller; `may_create` refuses a creation by raising; `check_list` refuses a
     reader of the list by raising; `sees_all` tells whether the caller sees all of it. `data_required` is
     whether creation and replacement need data, `open_grants` whether every reader sees who may write.
+    `known_fields` are the attributes of objects of a fixed schema; `page` changes what is asked of the
+    storage for a page, as where its rows stand.
     """
 
     prepare: Callable[[Context, dict[str, Any]], Awaitable[dict[str, Any]]] | None = None
@@ -64,6 +75,8 @@ class Rules:
     sees_all: Callable[[Context], bool] | None = None
     data_required: bool = False
     open_grants: bool = False
+    known_fields: frozenset[str] | None = None
+    page: Callable[[Page], Page] | None = None
 
 
 @dataclass(slots=True)
@@ -82,6 +95,9 @@ class Service:
     after_commit: list[AfterCommit] = field(default_factory=list)
     gates: list[Gate] = field(default_factory=list)
     observers: list[Observer] = field(default_factory=list)
+    widen: list[Widen] = field(default_factory=list)
+    erase: list[Erase] = field(default_factory=list)
+    past_list: PastList | None = None
     capabilities: dict[str, dict[str, Any]] = field(default_factory=dict)
     heartbeats: dict[str, Callable[[], Awaitable[bool | None]]] = field(default_factory=dict)
     root_settings: dict[str, Any] = field(default_factory=dict)
@@ -254,6 +270,8 @@ class Context:
                 await work.unit.prepare([needs])
             await self.enter(work)
             return await action(work)
+        for widen in self.service.widen:
+            needs = widen(needs)
         while True:
             try:
                 answer: Answer = await self.service.store.write(

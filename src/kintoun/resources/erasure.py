@@ -31,6 +31,8 @@ async def delete_user_data(context: Context, request: Request) -> Answer:
         if context.principals.isdisjoint(allowed):
             raise context.refusal()
         await _erase(work, principal)
+        for erase in context.service.erase:
+            await erase(work, principal)
         return json_answer({"data": {"principal": principal}})
 
     return await context.write(Needs(), act)
@@ -72,7 +74,8 @@ async def _locked(work: Work, path: Path) -> Stored | None:
 
 async def _rewrite(work: Work, path: Path, own: Stored, attributes: dict[str, object], grants: str) -> None:
     del attributes["last_modified"]
+    since = (await work.unit.standing(path.list)).timestamp
     row = await work.unit.put(path, attributes, grants)
-    await work.context.changed(
-        Change("update", path, own.body, row.body, grants, row.timestamp, work.context.user)
-    )
+    user = work.context.user
+    change = Change("update", path, own.body, row.body, grants, row.timestamp, user, own.grants)
+    await work.context.changed(change._replace(old_timestamp=own.timestamp, since=since))

@@ -13,7 +13,7 @@ from kintoun.model.kinds import COLLECTION, Kind
 from kintoun.model.paths import ListPath
 from kintoun.model.query import EVERYTHING, Query, check_syntax, parse_query, split_query
 from kintoun.resources.cache import Kept
-from kintoun.resources.context import Context, collect
+from kintoun.resources.context import Context, Rules, collect
 from kintoun.resources.errors import check_accept, unknown_parent
 from kintoun.resources.preconditions import Preconditions, parse_preconditions, stamp
 from kintoun.resources.presentation import caching
@@ -24,23 +24,34 @@ TO_IS_DEPRECATED = "_to is now deprecated, you should use _before instead"
 
 
 class Asked(NamedTuple):
-    """A request on a list. `misuse` is what is wrong with the meaning of its query, told after a 304."""
+    """A request on a list.
+
+    `misuse` is what is wrong with the meaning of its query, told after a 304; `place` is what page tokens are
+    bound to.
+    """
 
     preconditions: Preconditions
     query: Query
     limit: int
-    misuse: ProtocolError | None = None
+    misuse: ProtocolError | None
+    place: str
 
 
-def parse_list_request(context: Context, request: Request, path: ListPath) -> Asked | ProtocolError:
-    """What a request asks of a list, or the error to give to a caller who may know."""
+def parse_list_request(
+    context: Context, request: Request, path: ListPath, place: str = ""
+) -> Asked | ProtocolError:
+    """What a request asks of a list, or the error to give to a caller who may know.
+
+    `place` names what the list is read of, when that is not the list as it is.
+    """
+    place = place or str(path)
     service = context.service
     misuse = None
     try:
         preconditions = parse_preconditions(request)
         check_body(context, request)
         service.cors.check(request)
-        query = _parse_query(context, request, path)
+        query = _parse_query(context, request, path.kind, place)
     except ProtocolError as error:
         query, misuse = EVERYTHING, error
         try:
@@ -49,16 +60,17 @@ def parse_list_request(context: Context, request: Request, path: ListPath) -> As
             return broken
     limits = service.settings.limits
     limit = min(query.limit or limits.fetch_size, limits.page_size or limits.fetch_size, limits.fetch_size)
-    return Asked(preconditions, query, limit, misuse)
+    return Asked(preconditions, query, limit, misuse, place)
 
 
-def _parse_query(context: Context, request: Request, path: ListPath) -> Query:
+def _parse_query(context: Context, request: Request, kind: Kind, place: str) -> Query:
     service = context.service
     return parse_query(
         split_query(request.query),
+        known_fields=service.rules_of(kind).known_fields,
         now_ms=timestamps.now(),
         limits=service.query_limits,
-        list_path=str(path),
+        list_path=place,
         token_key=service.token_key,
     )
 
@@ -75,57 +87,71 @@ def _check_syntax(context: Context, request: Request) -> Preconditions:
     return preconditions
 
 
-def page_of(query: Query, limit: int) -> Page:
+def page_of(rules: Rules, asked: Asked) -> Page:
     """The rows that a query asks for, and one more to know whether there is a next page."""
+    query = asked.query
     token = query.token
-    return Page(
+    page = Page(
         query.filters,
         query.sort,
-        limit + 1,
+        asked.limit + 1,
         deleted=query.include_deleted,
         after=token.values if token else None,
         until=token.etag if token else None,
     )
+    return page if rules.page is None else rules.page(page)
 
 
 async def get_list(kind: Kind, context: Context, request: Request) -> Answer:
     """GET and HEAD of a list."""
     check_accept(request)
     path = ListPath(kind, request.parameters)
+    if b"_at=" in request.query and context.service.past_list is not None:
+        return await context.service.past_list(context, request, path)
+    return await present_list(context, request, path)
+
+
+async def present_list(context: Context, request: Request, path: ListPath) -> Answer:
+    """The list as it is."""
     asked = parse_list_request(context, request, path)
     head = request.method == "HEAD"
     if isinstance(asked, ProtocolError):
-        await _look(context, path, None, head)
+        await look(context, path, None, head)
         raise asked
-    page = page_of(asked.query, asked.limit)
+    page = page_of(context.service.rules_of(path.kind), asked)
     key = (str(path), request.query, request.base)
     kept = None if head else context.service.pages.get(key)
     # When there is a chance to do without the rows, a first look is at the clock alone.
     peek = kept is not None or asked.preconditions.none_match is not None
-    found, whole = await _look(context, path, None if peek else page, head)
+    found, whole = await look(context, path, None if peek else page, head)
     clock = _clock(found)
-    unchanged = _not_modified(asked.preconditions, clock, head)
+    unchanged = not_modified(asked.preconditions, clock, head)
     if unchanged is not None:
         return unchanged
     if asked.misuse is not None:
         raise asked.misuse
     if peek and not (whole and kept is not None and kept.fits(clock)):
         kept = None
-        found, whole = await _look(context, path, page, head)
+        found, whole = await look(context, path, page, head)
         clock = _clock(found)
     if head:
-        return _totals(context, path, asked, found)
+        return totals(context, path, asked, found)
     if kept is None:
-        kept = _read_page(context, request, path, asked, found)
+        kept = read_page(context, request, asked, found)
         if whole and context.work is None:  # a version that is not committed may never come to be
             context.service.pages.put(key, kept)
+    return page_answer(context, path, asked, found, kept)
+
+
+def page_answer(context: Context, path: ListPath, asked: Asked, found: Found, kept: Kept) -> Answer:
+    """The answer with a page."""
     headers = _headers(context, path, asked, found)
     if kept.next_page is not None:
         headers = (*headers, ("Next-Page", kept.next_page))
     return Answer(200, kept.body, headers, exposed="list")
 
 
-async def _look(context: Context, path: ListPath, page: Page | None, head: bool) -> tuple[Found, bool]:
+async def look(context: Context, path: ListPath, page: Page | None, head: bool) -> tuple[Found, bool]:
     """What the caller sees of a list, and whether that is the whole list. Raises the refusal."""
     rules = context.service.rules_of(path.kind)
     found = await context.load(_wanted(path, page, head))
@@ -166,7 +192,8 @@ def _headers(context: Context, path: ListPath, asked: Asked, found: Found) -> He
     return (*stamp(snapshot), *caching(context, path, collection), *alerts(context, asked.query))
 
 
-def _totals(context: Context, path: ListPath, asked: Asked, found: Found) -> Answer:
+def totals(context: Context, path: ListPath, asked: Asked, found: Found) -> Answer:
+    """The answer to HEAD."""
     total = str(_clock(found).live if found.total is None else found.total)
     headers = (*_headers(context, path, asked, found), ("Total-Objects", total), ("Total-Records", total))
     return Answer(200, b'{"data":[]}', headers, exposed="totals")
@@ -178,7 +205,7 @@ def _wanted(path: ListPath, page: Page | None, head: bool) -> Wanted:
         return wanted
     if not head:
         return wanted._replace(page=page)
-    if not page.filters and page.holders is None:
+    if not page.filters and page.holders is None and page.source.counted:
         return wanted
     return wanted._replace(total=page._replace(deleted=False, after=None, until=None))
 
@@ -198,14 +225,16 @@ async def _visible_part(
     Raises the refusal for callers who see nothing and may add nothing.
     """
     above = found.points
-    own = page._replace(holders=context.principals) if page is not None else None
+    probe = _probe(context, path, page)
+    own = None
+    if page is not None:
+        own = page._replace(holders=probe.holders, permissions=probe.permissions)
     if own is not None:
         found = await context.load(_wanted(path, own, head))
         if found.rows or found.total:
             return found
     if context.service.access.may_create(path.kind, above, context.principals):
         return found
-    probe = Page((), EVERYTHING.sort, 1, holders=context.principals)
     seen = await context.load(Wanted(points=path.lineage, clock=path, page=probe))
     if not seen.rows:
         for parent in () if context.anonymous else path.lineage:
@@ -215,7 +244,19 @@ async def _visible_part(
     return found
 
 
-def _not_modified(preconditions: Preconditions, clock: Clock, head: bool) -> Answer | None:
+def _probe(context: Context, path: ListPath, page: Page | None) -> Page:
+    """Whether there is anything at all that the caller may see of a list by itself."""
+    probe = Page((), EVERYTHING.sort, 1, holders=context.principals)
+    of_kind = context.service.rules_of(path.kind).page
+    if of_kind is not None:
+        probe = of_kind(probe)
+    if page is not None:
+        probe = probe._replace(source=page.source)
+    return probe._replace(permissions=probe.source.seen_by)
+
+
+def not_modified(preconditions: Preconditions, clock: Clock, head: bool) -> Answer | None:
+    """The 304 of a caller that has the list already; raises the 412 of one that demanded another."""
     if preconditions.none_match == clock.timestamp:
         return Answer(304, b"", stamp(clock.timestamp), exposed="totals" if head else "list")
     preconditions.refuse_list(clock.timestamp)
@@ -230,7 +271,8 @@ def alerts(context: Context, query: Query) -> Headers:
     return (("Alert", json.encode_text(alert)),)
 
 
-def _read_page(context: Context, request: Request, path: ListPath, asked: Asked, found: Found) -> Kept:
+def read_page(context: Context, request: Request, asked: Asked, found: Found) -> Kept:
+    """The body of a page, and where the next one is."""
     clock = _clock(found)
     rows: Any = found.rows
     next_page = None
@@ -238,7 +280,7 @@ def _read_page(context: Context, request: Request, path: ListPath, asked: Asked,
         rows = rows[: asked.limit]
         token = asked.query.token
         snapshot = token.etag if token else clock.timestamp
-        next_page = next_page_url(context, request, path, asked, rows[-1][3], snapshot)
+        next_page = next_page_url(context, request, asked, rows[-1][3], snapshot)
     return Kept(clock.list or 0, clock.version, list_body(asked.query, rows), next_page)
 
 
@@ -254,7 +296,6 @@ def list_body(query: Query, rows: list[Row]) -> bytes:
 def next_page_url(
     context: Context,
     request: Request,
-    path: ListPath,
     asked: Asked,
     last: str,
     snapshot: int,
@@ -262,7 +303,11 @@ def next_page_url(
 ) -> str:
     """The absolute URL of the page after the one whose last object is `last` (JSON)."""
     token = asked.query.token_after(
-        json.decode(last.encode()), snapshot, list_path=str(path), key=context.service.token_key, nonce=nonce
+        json.decode(last.encode()),
+        snapshot,
+        list_path=asked.place,
+        key=context.service.token_key,
+        nonce=nonce,
     )
     kept = [(name, value) for name, value in split_query(request.query) if name not in ("_limit", "_token")]
     return f"{request.url}?{urlencode([*kept, ('_limit', asked.limit), ('_token', token)])}"

@@ -188,14 +188,25 @@ async def write(
     check_grants(work.context, grants)
     supplied = attributes.get("last_modified")
     chosen = await choose_timestamp(work, path, own, supplied) if supplied is not None else None
+    before = await work.unit.object(path)
+    since = (await work.unit.standing(path.list)).timestamp
     try:
         row = await work.unit.put(path, attributes, grants, chosen)
     except TimestampTaken:
         raise taken(work.context) from None
-    old_body = own.body if own is not None else None
-    await work.context.changed(
-        Change(action, path, old_body, row.body, grants, row.timestamp, work.context.user)
+    change = Change(
+        action,
+        path,
+        own.body if own is not None else None,
+        row.body,
+        grants,
+        row.timestamp,
+        work.context.user,
+        old_grants=own.grants if own is not None else None,
+        old_timestamp=before.timestamp if before is not None else None,
+        since=since,
     )
+    await work.context.changed(change)
     return row
 
 
@@ -230,7 +241,7 @@ async def remove(work: Work, path: Path, own: Stored, chosen: int | None) -> Sto
         row = await work.unit.delete(path, chosen)
     except TimestampTaken:
         raise taken(work.context) from None
-    await work.context.changed(
-        Change("delete", path, own.body, row.body, NO_GRANTS, row.timestamp, work.context.user)
-    )
+    user = work.context.user
+    change = Change("delete", path, own.body, row.body, NO_GRANTS, row.timestamp, user, own.grants)
+    await work.context.changed(change._replace(old_timestamp=own.timestamp, since=clock.timestamp))
     return row

@@ -187,8 +187,14 @@ class PostgreSQL:
         self._reads = SharedReads(self._read, self.fetch)
 
     def lane(self, lists: Sequence[ListPath]) -> str | None:
-        """Writers of one list wait for its clock; those of several lists wait in the database."""
-        return str(lists[0]) if len(lists) == 1 else None
+        """Writers of one list wait for its clock; those of several lists wait in the database.
+
+        A list that is written along with others is one queue for them all.
+        """
+        if len(lists) == 1:
+            return str(lists[0])
+        shared = [path for path in lists if path.kind.shared]
+        return str(shared[0]) if len(shared) == 1 else None
 
     async def open(self) -> None:
         await self.ping()

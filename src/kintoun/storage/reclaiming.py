@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from kintoun.storage import Store
 from kintoun.storage.unit import Needs, Unit
@@ -18,6 +19,9 @@ class _Step:
 
     needs = Needs()
 
+    def __init__(self, tables: Sequence[str]) -> None:
+        self._tables = tables
+
     async def run(self, unit: Unit) -> bool:
         """Returns whether there may be more to do."""
         transaction = unit.transaction
@@ -25,20 +29,22 @@ class _Step:
         if not waiting:
             return False
         number = waiting[0][0]
-        gone = await transaction.fetch(
-            "DELETE FROM object WHERE list = $1 AND ts IN"
-            " (SELECT ts FROM object WHERE list = $1 ORDER BY ts LIMIT $2) RETURNING 1",
-            (number, STEP),
-        )
-        if len(gone) < STEP:
-            await transaction.fetch("DELETE FROM member WHERE list = $1", (number,))
-            await transaction.fetch("DELETE FROM unlinked WHERE list = $1", (number,))
+        for table in self._tables:
+            gone = await transaction.fetch(
+                f"DELETE FROM {table} WHERE list = $1 AND ts IN"
+                f" (SELECT ts FROM {table} WHERE list = $1 ORDER BY ts LIMIT $2) RETURNING 1",
+                (number, STEP),
+            )
+            if len(gone) == STEP:
+                return True
+        await transaction.fetch("DELETE FROM member WHERE list = $1", (number,))
+        await transaction.fetch("DELETE FROM unlinked WHERE list = $1", (number,))
         return True
 
 
-async def reclaim(store: Store) -> None:
-    """Reclaim until nothing is left to reclaim."""
+async def reclaim(store: Store, tables: Sequence[str] = ("object",)) -> None:
+    """Reclaim what unlinked lists have in these tables, until nothing is left to reclaim."""
     more = True
     while more:
-        more = await store.write(_Step())
+        more = await store.write(_Step(tables))
         await asyncio.sleep(PAUSE_SECONDS)

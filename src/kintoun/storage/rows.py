@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from kintoun.model.paths import ListPath, Path
 from kintoun.model.query import Filter, Sort
+from kintoun.storage.sources import OBJECTS, Source
 
 
 class Stored(NamedTuple):
@@ -43,7 +44,7 @@ class Page(NamedTuple):
 
     `until` is the highest timestamp (milliseconds) that belongs to the snapshot being paged; `after` holds
     the sort values of the last object already seen; `holders` restricts to objects whose own ACL names one
-    of these principals, in one of `permissions` when that is not None.
+    of these principals, in one of `permissions` when that is not None. `source` is where the rows stand.
     """
 
     filters: tuple[Filter, ...]
@@ -54,6 +55,7 @@ class Page(NamedTuple):
     until: int | None = None
     holders: frozenset[str] | None = None
     permissions: tuple[str, ...] | None = None
+    source: Source = OBJECTS
 
 
 class Wanted(NamedTuple):

@@ -16,6 +16,7 @@ from kintoun.model.query import Filter, Op, Sort
 from kintoun.storage.dialect import Dialect, Parameters
 from kintoun.storage.select_postgresql import PostgreSQLFields
 from kintoun.storage.select_sqlite import SQLiteFields, register_functions
+from kintoun.storage.sources import NO_HINTS, Hints
 
 __all__ = ["after", "index_expression", "order_by", "register_functions", "where"]
 
@@ -77,14 +78,26 @@ class Fields(Protocol):
 
 
 def where(
-    filters: Sequence[Filter], dialect: Dialect, params: Parameters, *, indexed: frozenset[str] = frozenset()
+    filters: Sequence[Filter],
+    dialect: Dialect,
+    params: Parameters,
+    *,
+    indexed: frozenset[str] = frozenset(),
+    hints: Hints = NO_HINTS,
 ) -> str:
     """The condition that an object meets all filters. Its parameters are added to `params`.
 
-    `indexed` names the fields that have an index made of `index_expression`.
+    `indexed` names the fields that have an index made of `index_expression`, `hints` says in which columns to
+    look first.
     """
     fields = _fields(dialect, params, indexed)
-    return _all([_condition(filter_, fields, params) for filter_ in filters])
+    conditions = [_condition(filter_, fields, params) for filter_ in filters]
+    texts = {field: value for field, op, value in filters if op is Op.EQ and isinstance(value, str)}
+    for field, (column, told_by) in hints.items():
+        if field in texts:
+            conditions.append(f"o.{column} = {params.add(told_by(texts[field]))}")
+            break
+    return _all(conditions)
 
 
 def order_by(

@@ -78,31 +78,39 @@ def question(
     return " UNION ALL ".join(branches), params.values
 
 
+def _list_of(wanted: Wanted) -> ListPath:
+    assert wanted.clock is not None, "a page is of the list whose clock is read with it"
+    return wanted.clock
+
+
 def _conditions(
     wanted: Wanted, page: Page, dialect: Dialect, params: Parameters, indexed: frozenset[str]
 ) -> str:
     """The condition that a row belongs to the page: first of all, that it stands in the list asked for."""
-    assert wanted.clock is not None, "a page is of the list whose clock is read with it"
-    parts = [f"o.list = (SELECT k.list FROM clock k WHERE k.path = {params.add(str(wanted.clock))})"]
+    parts = [f"o.list = (SELECT k.list FROM clock k WHERE k.path = {params.add(str(_list_of(wanted)))})"]
     if not page.deleted:
         parts.append("o.deleted = 0")
     if page.until is not None:
         parts.append(f"o.ts <= {params.add(page.until)}")
     if page.holders is not None:
-        parts.append(_held(page.holders, page.permissions, params))
+        parts.append(_held(page.source.acls, page.holders, page.permissions, params))
     if page.filters:
-        parts.append(where(page.filters, dialect, params, indexed=indexed))
+        hints = page.source.hints
+        parts.append(where(page.filters, dialect, params, indexed=indexed, hints=hints))
     if page.after is not None:
         parts.append(after(page.sort, page.after, dialect, params, indexed=indexed))
     return " AND ".join(f"({part})" for part in parts)
 
 
-def _held(holders: Iterable[str], permissions: Sequence[str] | None, params: Parameters) -> str:
+def _held(
+    acls: Sequence[str], holders: Iterable[str], permissions: Sequence[str] | None, params: Parameters
+) -> str:
     marks = ", ".join(params.add(principal) for principal in sorted(holders))
     named = ""
     if permissions is not None:
         named = f" AND e.permission IN ({', '.join(params.add(name) for name in permissions)})"
-    return f"o.acl IN (SELECT e.acl FROM acl_entry e WHERE e.principal IN ({marks}){named})"
+    named_by = f"(SELECT e.acl FROM acl_entry e WHERE e.principal IN ({marks}){named})"
+    return " OR ".join(f"o.{column} IN {named_by}" for column in acls)
 
 
 def _page(wanted: Wanted, page: Page, dialect: Dialect, params: Parameters, indexed: frozenset[str]) -> str:
@@ -111,7 +119,7 @@ def _page(wanted: Wanted, page: Page, dialect: Dialect, params: Parameters, inde
     return (
         f"SELECT * FROM (SELECT {ROW} + o.deleted AS tag, o.id AS id, o.ts AS ts, o.body AS body,"
         " '' AS grants"
-        f" FROM object o WHERE {condition} ORDER BY {order}"
+        f" FROM {page.source.rows(_list_of(wanted), params)} o WHERE {condition} ORDER BY {order}"
         f" LIMIT {params.add(page.limit)}) AS page"
     )
 
@@ -119,7 +127,7 @@ def _page(wanted: Wanted, page: Page, dialect: Dialect, params: Parameters, inde
 def _total(wanted: Wanted, page: Page, dialect: Dialect, params: Parameters, indexed: frozenset[str]) -> str:
     condition = _conditions(wanted, page, dialect, params, indexed)
     columns = f"{TOTAL} AS tag, '' AS id, count(*) AS ts, '' AS body, '' AS grants"
-    return f"SELECT {columns} FROM object o WHERE {condition}"
+    return f"SELECT {columns} FROM {page.source.rows(_list_of(wanted), params)} o WHERE {condition}"
 
 
 def answer(wanted: Wanted, rows: Sequence[Any]) -> Found:

@@ -12,16 +12,21 @@ ARRAYS = {"text": "text[]", "int": "bigint[]", "flag": "smallint[]", "bytes": "b
 """The arrays in which PostgreSQL is given the columns of many rows."""
 
 
+Row = Sequence[Any]
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """A table that transactions only add to, declared once for the process.
 
     `columns` are names and types, as in the feature's migrations: `(("id", "text"), ("ts", "int"))`. Rows are
-    sequences of that order.
+    sequences of that order. A table whose rows are read by the same transaction has a `key`: the columns that
+    tell its rows apart. The others are written at the transaction's end.
     """
 
     name: str
     columns: Sequence[tuple[str, ColumnType]]
+    key: Sequence[str] = ()
     insert: str = field(init=False)
     """The statement that adds one row, with `?` for each value."""
 
@@ -33,10 +38,51 @@ class Table:
     def _names(self) -> str:
         return ", ".join(name for name, _ in self.columns)
 
+    @property
+    def delete(self) -> str:
+        """The statement that takes back one row, with a numbered parameter for each column of the key."""
+        condition = " AND ".join(f"{name} = ${n}" for n, name in enumerate(self.key, start=1))
+        return f"DELETE FROM {self.name} WHERE {condition}"
+
+    def key_of(self, row: Row) -> list[Any]:
+        """The values of a row's key."""
+        names = [name for name, _ in self.columns]
+        return [row[names.index(name)] for name in self.key]
+
     def insert_arrays(self, first: int) -> str:
         """The statement that adds rows given as one array for each column, numbered from `$first`."""
         arrays = ", ".join(f"${first + n}::{ARRAYS[kind]}" for n, (_, kind) in enumerate(self.columns))
         return f"INSERT INTO {self.name} ({self._names}) SELECT * FROM unnest({arrays})"
 
 
-Row = Sequence[Any]
+class Added:
+    """The rows that one transaction adds, in their order, until they are sent or taken back."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[Table, Row]] = []
+        self._sent: set[int] = set()
+        self._retracted: dict[Table, list[Row]] = {}
+
+    def add(self, table: Table, row: Row) -> None:
+        self._rows.append((table, row))
+
+    def take_back(self) -> None:
+        """Take back the last row, from the database too if it was sent."""
+        table, row = self._rows.pop()
+        if len(self._rows) in self._sent:
+            self._sent.remove(len(self._rows))
+            self._retracted.setdefault(table, []).append(table.key_of(row))
+
+    def retracted(self) -> dict[Table, list[Row]]:
+        """The keys of the rows to delete, once."""
+        retracted, self._retracted = self._retracted, {}
+        return retracted
+
+    def to_send(self, *, last: bool) -> dict[Table, list[Row]]:
+        """The rows to send, once: all at the end of the transaction, before it those that have a key."""
+        rows: dict[Table, list[Row]] = {}
+        for n, (table, row) in enumerate(self._rows):
+            if n not in self._sent and (last or table.key):
+                self._sent.add(n)
+                rows.setdefault(table, []).append(row)
+        return rows

@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from hashlib import blake2b
-from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -22,45 +19,17 @@ from kintoun.model.kinds import BUCKET, CHILDREN, GROUP, RECORD
 from kintoun.model.paths import BUCKETS, ListPath, Path
 from kintoun.model.permissions import NO_GRANTS
 from kintoun.storage.engine import Transaction, Writes
+from kintoun.storage.membership import Members, correct, members_of
+from kintoun.storage.needs import Needs as Needs
+from kintoun.storage.outgoing import rows_of, size_of
 from kintoun.storage.rows import Clock, Conflict, Found, Stored, Wanted
-from kintoun.storage.tables import Row, Table
+from kintoun.storage.tables import Added, Row, Table
 
 _encode = msgspec.json.encode
 
 
-class Needs(NamedTuple):
-    """What a write is known to touch before it runs: fetched together, in one step for a whole group."""
-
-    lists: tuple[ListPath, ...] = ()
-    buckets: tuple[str, ...] = ()
-    points: tuple[Path, ...] = ()
-    principals: tuple[str, ...] = ()
-
-    @classmethod
-    def union(cls, needs: Iterable[Needs]) -> Needs:
-        """What several writes touch, each thing once."""
-        return cls(*(tuple(dict.fromkeys(chain.from_iterable(part))) for part in zip(*needs, strict=True)))
-
-
-class Members(NamedTuple):
-    """The members of a group, and the number of the list that the group stands in."""
-
-    number: int
-    principals: frozenset[str]
-
-
 class TimestampTaken(Exception):
     """A client chose a timestamp that another object of the list bears."""
-
-
-@lru_cache(maxsize=4096)
-def digest(grants: str) -> bytes:
-    """The digest under which the entries of an ACL stand."""
-    return blake2b(grants.encode(), digest_size=16).digest()
-
-
-def _size(body: str) -> int:
-    return len(body) if body.isascii() else len(body.encode())
 
 
 class Unit:
@@ -76,9 +45,9 @@ class Unit:
         self._unlinked: dict[int, ListPath | None] = {}
         self.identities: dict[Any, frozenset[str]] = {}
         """Whom claims were found to stand for, as long as nothing changes that they rest on."""
-        self._added: dict[tuple[Table, int], Row | None] = {}
+        self._added = Added()
         self._changed: set[ListPath | Path] = set()
-        self._journal: list[tuple[dict[Any, Any], Any, Any]] = []
+        self._journal: list[tuple[dict[Any, Any] | None, Any, Any]] = []
         self._sent = 0
 
     # Reading
@@ -153,21 +122,22 @@ class Unit:
         Raises Conflict when the parent came to be after the lock was asked for: then all is run again.
         """
         clock = self._clocks.get(path) or await self.clock(path)
-        if clock is None:
+        if clock is None or clock.list is None:
             clock = await self._begun(path)
         if clock is None or clock.list is None:
             raise Conflict(f"the parent of {path} was created meanwhile")
         return clock
 
     async def _begun(self, path: ListPath) -> Clock | None:
-        """The clock of a list that has none: it is of a kind that came to the server after its parent did.
+        """The clock of a list that has none, or no number: its kind came to the server after its parent did.
 
         Whoever else begins this list waits for the same lock, that of the list in which the parent stands.
         """
         parent = path.parent
         await self.clock(parent.list if parent is not None else BUCKETS)
         await self._lock({str(path): path}, ())
-        if self._clocks[path] is None:
+        clock = self._clocks[path]
+        if clock is None or clock.list is None:
             row = await self.object(parent) if parent is not None else None
             if parent is None or (row is not None and not row.deleted):
                 await self._link(path)
@@ -205,20 +175,8 @@ class Unit:
             await self._fetch([], missing)
         groups = set().union(*(self._groups[principal] for principal in principals))
         if self._members or self._unlinked:
-            self._correct(groups, principals)
+            correct(groups, principals, self._members, self._unlinked.values(), self._clocks)
         return groups
-
-    def _correct(self, groups: set[str], principals: Sequence[str]) -> None:
-        """Bring groups that were fetched to what this transaction has made of them."""
-        for cut in self._unlinked.values():
-            if cut is not None and cut.kind is GROUP:
-                gone = f"{cut}/"
-                groups.difference_update([group for group in groups if group.startswith(gone)])
-        for path, members in self._members.items():
-            clock = self._clocks[path.list]
-            if members is not None and clock is not None and clock.list == members.number:
-                named = not members.principals.isdisjoint(principals)
-                (groups.add if named else groups.discard)(str(path))
 
     async def read(self, wanted: Wanted) -> Found:
         """The answer to a question, as if what was written so far had been committed."""
@@ -289,9 +247,9 @@ class Unit:
         return clock, previous
 
     def _set(self, clock: Clock, path: Path, row: Stored, previous: Stored | None) -> None:
-        live, dead, size = clock.live, clock.dead, clock.bytes + _size(row.body)
+        live, dead, size = clock.live, clock.dead, clock.bytes + size_of(row.body)
         if previous is not None:
-            size -= _size(previous.body)
+            size -= size_of(previous.body)
             live, dead = (live, dead - 1) if previous.deleted else (live - 1, dead)
         live, dead = (live, dead + 1) if row.deleted else (live + 1, dead)
         self._remember(self._objects, path, row)
@@ -348,9 +306,29 @@ class Unit:
         clock = await self.standing(path)
         self._tick(clock._replace(timestamp=timestamp, version=clock.version + 1))
 
+    async def count(self, path: ListPath, live: int, dead: int = 0, *, at_least: int = 0) -> Clock:
+        """Count rows of a table of its own that were added to a list, or became tombstones.
+
+        The clock that is returned bears the timestamp of the last of them, no earlier than `at_least`.
+        """
+        clock = await self.standing(path)
+        timestamp = max(timestamps.following(clock.timestamp, timestamps.now()), at_least)
+        live, dead = clock.live + live, clock.dead + dead
+        clock = clock._replace(timestamp=timestamp, version=clock.version + 1, live=live, dead=dead)
+        self._tick(clock)
+        return clock
+
+    def forget(self, path: ListPath, live: int, dead: int, watermark: int) -> None:
+        """Count rows out of a list (locked) that went without a trace, up to the timestamp `watermark`."""
+        clock = self._clocks[path]
+        assert clock is not None, "a list whose rows were deleted has a clock"
+        live, dead, watermark = clock.live - live, clock.dead - dead, max(clock.watermark, watermark)
+        self._tick(clock._replace(version=clock.version + 1, live=live, dead=dead, watermark=watermark))
+
     def add(self, table: Table, row: Row) -> None:
-        """Add a row to a table of a feature, sent with everything else at the end of the transaction."""
-        self._remember(self._added, (table, len(self._added)), row)
+        """Add a row to a table of a feature, sent with everything else."""
+        self._added.add(table, row)
+        self._journal.append((None, None, None))
 
     # Undoing and sending
 
@@ -363,6 +341,9 @@ class Unit:
         self.identities.clear()
         while len(self._journal) > mark:
             state, key, old = self._journal.pop()
+            if state is None:
+                self._added.take_back()
+                continue
             if state is self._clocks and len(self._journal) < self._sent:
                 old = self._unborn(state[key]) if old is None else self._not_before(old, state[key])
             state[key] = old
@@ -398,46 +379,27 @@ class Unit:
         self._changed.add(clock.path)
 
     async def flush(self) -> None:
-        """Send the objects that were written so far, so that pages can be read of them."""
-        writes = self._objects_to_write()
-        if writes.clocks or writes.objects or writes.erased:
+        """Send what was written so far, so that pages can be read of it."""
+        writes = self._to_write(last=False)
+        if writes.clocks or writes.objects or writes.erased or writes.added:
+            await self._retract()
             await self.transaction.write(writes)
             self._sent = len(self._journal)
 
     async def finish(self) -> None:
         """Send everything. Nothing can be taken back after that."""
-        writes = self._objects_to_write()
-        writes.members = [
-            (members.number, path.id, sorted(members.principals))
-            for path, members in self._members.items()
-            if members is not None
-        ]
+        writes = self._to_write(last=True)
+        writes.members = members_of(self._members)
         writes.unlinked = [number for number, path in self._unlinked.items() if path is not None]
-        for (table, _), row in self._added.items():
-            if row is not None:
-                writes.added.setdefault(table, []).append(row)
+        await self._retract()
         await self.transaction.write(writes)
 
-    def _objects_to_write(self) -> Writes:
-        writes = Writes()
-        for key in self._changed:
-            if isinstance(key, ListPath):
-                clock = self._clocks[key]
-                if clock is not None:
-                    writes.clocks.append(clock)
-            else:
-                self._collect_object(key, writes)
+    def _to_write(self, *, last: bool) -> Writes:
+        writes = rows_of(self._changed, self._clocks, self._objects)
+        writes.added = self._added.to_send(last=last)
         self._changed.clear()
         return writes
 
-    def _collect_object(self, path: Path, writes: Writes) -> None:
-        clock = self._clocks[path.list]
-        row = self._objects[path]
-        if clock is None or clock.list is None:
-            return
-        if row is None:
-            writes.erased.append((clock.list, path.id))
-            return
-        writes.objects.append(
-            (clock.list, row.id, row.timestamp, int(row.deleted), row.body, row.grants, digest(row.grants))
-        )
+    async def _retract(self) -> None:
+        for table, keys in self._added.retracted().items():
+            await self.transaction.execute_many(table.delete, keys)

@@ -33,11 +33,11 @@ def describe(service: Service) -> dict[str, Any]:
     settings = service.settings
     limits = settings.limits
     schemas = {
-        **components.schemas(settings, service.rules),
+        **components.schemas(settings, _kinds(service)),
         **service_schemas(settings),
         "JSONPatch": json_patch(limits.patch_operations),
     }
-    for kind in service.rules:
+    for kind in _kinds(service):
         schemas.update(kind_schemas(kind))
     paths = _Paths(service)
     return {
@@ -66,6 +66,11 @@ def describe(service: Service) -> dict[str, Any]:
     }
 
 
+def _kinds(service: Service) -> list[Kind]:
+    """The kinds whose objects have no fixed schema; others are described where their endpoints are made."""
+    return [kind for kind, rules in service.rules.items() if rules.known_fields is None]
+
+
 def _schemes(service: Service) -> dict[str, Part]:
     """What the policies recognise, by the scheme of their challenge."""
     names: dict[str, list[str]] = {}
@@ -85,7 +90,7 @@ class _Paths:
         self._kinds: dict[str, Kind] = {}
         self._operations: dict[str, Mapping[str, Mapping[str, Any]]] = {}
         self._operations.update(service_operations())
-        for kind in service.rules:
+        for kind in _kinds(service):
             plural, single = f"{kind.name}-plural", f"{kind.name}-object"
             self._kinds[plural] = self._kinds[single] = kind
             self._operations[plural] = list_operations(kind)
@@ -126,7 +131,7 @@ class _Paths:
         return kind.plural if kind is not None else "service"
 
     def _variable(self, endpoint: Endpoint, name: str) -> Part:
-        kinds = {f"{kind.name}_id": kind for kind in self._service.rules}
+        kinds = {f"{kind.name}_id": kind for kind in _kinds(self._service)}
         kind = self._kinds.get(endpoint.name) if name == "id" else kinds.get(name)
         spec: Part = {"type": "string", "minLength": 1}
         if kind is not None:

@@ -179,7 +179,8 @@ async def _total(context: Context, asked: Asked, given: Given) -> int:
 
 
 def _selection(context: Context, filters: Sequence[Filter], given: Given) -> Selection:
-    kinds = [kind for kind in KINDS if kind in context.service.rules]
+    rules = context.service.rules
+    kinds = [kind for kind in KINDS if kind in rules and rules[kind].known_fields is None]
     everywhere = [kind for kind in kinds if given.get(kind)]
     return Selection(context.service.store.engine.dialect, kinds, context.principals, everywhere, filters)
 

@@ -1,0 +1,73 @@
+"""DELETE of a bucket's history: the entries that match the filters go, one page at a time."""
+
+from __future__ import annotations
+
+from kintoun.features.history.table import HISTORY, history_of
+from kintoun.http.answers import Answer
+from kintoun.http.requests import Request
+from kintoun.model import json
+from kintoun.model.errors import ProtocolError
+from kintoun.model.paths import ListPath
+from kintoun.model.permissions import NO_GRANTS
+from kintoun.resources.clearing import consume_nonce, issue_nonce
+from kintoun.resources.context import Context, Work
+from kintoun.resources.errors import check_accept
+from kintoun.resources.listing import Asked, alerts, next_page_url, page_of, parse_list_request
+from kintoun.resources.preconditions import stamp
+from kintoun.resources.writing import check_parent
+from kintoun.storage.outgoing import digest
+from kintoun.storage.rows import Wanted
+from kintoun.storage.unit import Needs
+
+# Of an entry nothing is left but that it was there; lists of the past miss its change from then on.
+_BURY = (
+    "UPDATE history SET ts = $1, deleted = 1, body = $2, acl = $3, acl_collection = NULL, acl_bucket = NULL,"
+    " name = '', collection = '', resource = '', author = '', origin = 0, old_ts = NULL, old_deleted = NULL,"
+    " old_body = NULL, old_grants = NULL, old_acl = NULL WHERE list = $4 AND ts = $5"
+)
+
+
+async def delete_history(context: Context, request: Request) -> Answer:
+    """DELETE of the entries that match the filters, for who may write the bucket."""
+    path = history_of(request.parameters[0])
+    asked = parse_list_request(context, request, path)
+
+    async def act(work: Work) -> Answer:
+        above = [await work.unit.object(step) for step in path.lineage]
+        check_accept(request)
+        if not context.service.access.may_write(HISTORY, above, None, context.principals):
+            raise context.refusal()
+        check_parent(path, above)
+        if isinstance(asked, ProtocolError):
+            raise asked
+        clock = await work.unit.standing(path)
+        asked.preconditions.refuse_list(clock.timestamp)
+        if asked.misuse is not None:
+            raise asked.misuse
+        return await _delete_page(work, request, path, asked)
+
+    return await context.write(Needs((path,), (), path.lineage), act)
+
+
+async def _delete_page(work: Work, request: Request, path: ListPath, asked: Asked) -> Answer:
+    token = asked.query.token
+    if token is not None:
+        await consume_nonce(work, token.nonce)
+    page = page_of(work.context.service.rules_of(HISTORY), asked)._replace(deleted=False, until=None)
+    rows = (await work.unit.read(Wanted(clock=path, page=page))).rows or ()
+    clock = await work.unit.standing(path)
+    headers = alerts(work.context, asked.query)
+    if len(rows) > asked.limit:
+        rows = rows[: asked.limit]
+        nonce = await issue_nonce(work)
+        url = next_page_url(work.context, request, asked, rows[-1][3], clock.timestamp, nonce)
+        headers = (*headers, ("Next-Page", url))
+    bodies: list[str] = []
+    buried = []
+    for row in rows:
+        clock = await work.unit.count(path, -1, 1)
+        tombstone = {"id": row[1], "last_modified": clock.timestamp, "deleted": True}
+        bodies.append(json.encode_text(tombstone))
+        buried.append((clock.timestamp, bodies[-1], digest(NO_GRANTS), clock.list, row[2]))
+    await work.unit.transaction.execute_many(_BURY, buried)
+    return Answer(200, f'{{"data":[{",".join(bodies)}]}}'.encode(), (*stamp(clock.timestamp), *headers))

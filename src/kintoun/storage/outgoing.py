@@ -1,0 +1,47 @@
+"""What a unit of work sends to the database: its state as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from hashlib import blake2b
+
+from kintoun.model.paths import ListPath, Path
+from kintoun.storage.engine import Writes
+from kintoun.storage.rows import Clock, Stored
+
+
+@lru_cache(maxsize=4096)
+def digest(grants: str) -> bytes:
+    """The digest under which the entries of an ACL stand."""
+    return blake2b(grants.encode(), digest_size=16).digest()
+
+
+def rows_of(
+    changed: Iterable[ListPath | Path],
+    clocks: Mapping[ListPath, Clock | None],
+    objects: Mapping[Path, Stored | None],
+) -> Writes:
+    """The clocks and the objects that changed. Those of lists that are cut off are left to be reclaimed."""
+    writes = Writes()
+    for key in changed:
+        if isinstance(key, ListPath):
+            clock = clocks[key]
+            if clock is not None:
+                writes.clocks.append(clock)
+            continue
+        clock, row = clocks[key.list], objects[key]
+        if clock is None or clock.list is None:
+            continue
+        if row is None:
+            writes.erased.append((clock.list, key.id))
+            continue
+        writes.objects.append(
+            (clock.list, row.id, row.timestamp, int(row.deleted), row.body, row.grants, digest(row.grants))
+        )
+    return writes
+
+
+def size_of(body: str) -> int:
+    """The bytes of a body as it is sent."""
+    return len(body) if body.isascii() else len(body.encode())
