@@ -16,7 +16,7 @@ from kintoun.settings import Storage
 from kintoun.storage import open_store
 from kintoun.storage.engine import Writes
 from kintoun.storage.rows import Clock
-from kintoun.storage.unit import digest
+from kintoun.storage.outgoing import digest
 
 CHUNK = 5000
 GRANTS = acl_text({"write": [f"account:{dataset.USER}"]})
