@@ -12,10 +12,12 @@ PORT ?= 8888
 DATA ?= var
 BIN := .venv/bin
 FROM_NPM := $(if $(shell command -v npm),$(addsuffix /node_modules/.package-lock.json,tests/clients/js tests/openid/js))
+CONSOLE := .console/build/index.html
+CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: help serve test lint format bench fuzz campaign docs docs-reference lock dev clean
+.PHONY: help serve test lint format bench fuzz campaign docs docs-reference console chromium lock dev clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -24,8 +26,8 @@ serve: .venv/.server ## Run the server on 127.0.0.1:8888 (PORT=, HOST=, DATA= ch
 	@test -f $(DATA)/kintoun.toml || $(BIN)/kintoun init --quiet --directory $(DATA)
 	@exec $(BIN)/kintoun serve --config $(DATA)/kintoun.toml --host $(HOST) --port $(PORT) --admin admin
 
-test: .venv/.dev .reference/.installed $(FROM_NPM) ## Run every test, on SQLite and on a PostgreSQL that it starts itself
-	$(PYTEST)
+test: .venv/.dev .reference/.installed $(FROM_NPM) $(CONSOLE) chromium ## Run every test, on SQLite and on a PostgreSQL that it starts itself
+	CHROMIUM="$(CHROMIUM)" $(PYTEST)
 
 lint: .venv/.dev ## Check style, types and the floors of the architecture
 	$(BIN)/ruff check .
@@ -52,7 +54,15 @@ docs: .venv/.dev ## Build the documentation into site/
 docs-reference: .venv/.dev ## Write the generated pages of the documentation again
 	$(BIN)/python -m tests.docs.generate
 
-dev: .venv/.dev .reference/.installed $(FROM_NPM) ## Install everything that development needs
+console: $(CONSOLE) ## Fetch the build of kinto-admin into .console/build
+
+chromium:
+	@test -n "$(CHROMIUM)" || { \
+		test "$$(id -u)" = 0 && command -v apt-get >/dev/null || { \
+			echo "The browser tests need Chromium: install it, or say where with CHROMIUM=/path" >&2; exit 1; }; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+
+dev: .venv/.dev .reference/.installed $(FROM_NPM) $(CONSOLE) ## Install everything that development needs
 
 RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links
@@ -61,9 +71,10 @@ lock: ## Resolve the locked versions again (needs uv; UPGRADE=--upgrade takes th
 	$(RESOLVE) $(UPGRADE) pyproject.toml requirements/build.in --extra all -o requirements/server.txt
 	$(RESOLVE) $(UPGRADE) pyproject.toml requirements/build.in --extra dev -c requirements/server.txt -o requirements/dev.txt
 	$(RESOLVE) $(UPGRADE) requirements/reference.in -o requirements/reference.txt
+	$(RESOLVE) --no-deps requirements/console.in -o requirements/console.txt
 
 clean: ## Remove what was installed and built, and keep the data
-	rm -rf .venv .reference site dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .reference .console site dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Kintoun needs Python 3.11 or newer; say where with PYTHON=/path/to/python" >&2; exit 1; }
@@ -85,6 +96,15 @@ clean: ## Remove what was installed and built, and keep the data
 	.reference/bin/python $(PIP_INSTALL) -r requirements/reference.txt
 	touch $@
 
-tests/%/js/node_modules/.package-lock.json: tests/%/js/package-lock.json
-	cd tests/$*/js && npm ci --ignore-scripts --no-audit --no-fund --silent
+$(CONSOLE): requirements/console.txt | .venv/bin/python
+	rm -rf .console
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
+		--dest .console -r requirements/console.txt
+	$(BIN)/python -m zipfile -e .console/kinto-*.whl .console/wheel
+	mv .console/wheel/kinto/plugins/admin/build .console/build
+	rm -rf .console/wheel .console/*.whl
+	touch $@
+
+tests/clients/js/node_modules/.package-lock.json: tests/clients/js/package-lock.json
+	cd tests/clients/js && npm ci --ignore-scripts --no-audit --no-fund --silent
 	touch $@

@@ -1,0 +1,1 @@
+"""What people see: consoles in a real browser, on our server."""
