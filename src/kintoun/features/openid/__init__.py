@@ -61,7 +61,7 @@ class OpenId(Plugin):
                 f"{whole.project.docs}reference/openid/",
                 providers=described,
             )
-            registry.background(lambda: _maintain(providers, described, logins, wire))
+            registry.background(lambda: _maintain(providers, described, logins))
 
 
 def _described(provider: Provider) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def _described(provider: Provider) -> dict[str, Any]:
 
 
 async def _maintain(
-    providers: dict[str, Provider], described: list[dict[str, Any]], logins: states.Logins, wire: Wire
+    providers: dict[str, Provider], described: list[dict[str, Any]], logins: states.Logins
 ) -> None:
     """Keep what is known of the providers up to date, and the logins few."""
     try:
@@ -93,7 +93,8 @@ async def _maintain(
                 await logins.sweep(provider.name, provider.options.pending_logins)
             await asyncio.sleep(LOOK_SECONDS if _all_known(providers) else 1.0)
     finally:
-        await wire.close()
+        for provider in providers.values():
+            await provider.close()
 
 
 def _all_known(providers: dict[str, Provider]) -> bool:

@@ -114,6 +114,10 @@ class Provider:
         _object(reply.body)
         return reply
 
+    async def close(self) -> None:
+        """Close the connections to it, and to the other providers of this worker."""
+        await self._wire.close()
+
     async def maintain(self) -> None:
         """Fetch again what is too old, so that no request has to wait for it."""
         try:
