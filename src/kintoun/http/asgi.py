@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from kintoun.http.answers import Answer, error_answer
 from kintoun.http.limits import Base, Limits
+from kintoun.http.patience import Patience
 from kintoun.http.requests import Request
 from kintoun.http.wire import Wire, complete
 from kintoun.model.errors import INVALID_PARAMETERS, ProtocolError
@@ -28,6 +28,7 @@ class Adapter:
         self._wire = wire
         self._limits = limits
         self._base = base
+        self._patience = Patience(limits.seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope["method"], "/")
@@ -52,8 +53,7 @@ class Adapter:
         body = b""
         if limits.expects_body(scope["method"], headers):
             try:
-                async with asyncio.timeout(limits.seconds):
-                    body = await self._body(receive)
+                body = await self._patience.wait(self._body(receive))
             except TimeoutError:
                 raise limits.too_slow() from None
         client = scope.get("client")

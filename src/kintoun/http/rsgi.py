@@ -5,7 +5,6 @@ It does what `asgi` does for some twenty microseconds less: one call carries the
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +13,7 @@ from granian._granian import RSGIProtocolClosed as ProtocolClosed
 from kintoun.http.answers import error_answer
 from kintoun.http.asgi import Respond
 from kintoun.http.limits import Base, Limits
+from kintoun.http.patience import Patience
 from kintoun.http.requests import Request
 from kintoun.http.wire import Wire, complete
 from kintoun.model.errors import ProtocolError
@@ -27,32 +27,32 @@ class Adapter:
         self._wire = wire
         self._limits = limits
         self._base = base
+        self._patience = Patience(limits.seconds)
         self.closing = False
         """Whether every answer tells its client to connect anew: the worker is about to end."""
         self.last_answers = 0
         """How many answers said so."""
 
     async def __call__(self, scope: Any, protocol: Any) -> None:
-        # A client that hangs up waits for no answer.
-        with suppress(ProtocolClosed):
-            await self._serve(scope, protocol)
-
-    async def _serve(self, scope: Any, protocol: Any) -> None:
         request = _UNREAD
         try:
             request = await self._request(scope, protocol)
             answer = await self._respond(request)
         except ProtocolError as error:
             answer = error_answer(error)
+        except ProtocolClosed:
+            return
         headers = complete(self._wire, request, answer)
         if self.closing:
             self.last_answers += 1
             if scope.http_version != "2":
                 headers.append(("Connection", "close"))
-        if answer.body and scope.method != "HEAD" and answer.status != 304:
-            protocol.response_bytes(answer.status, headers, answer.body)
-        else:
-            protocol.response_empty(answer.status, headers)
+        # A client that has hung up waits for no answer.
+        with suppress(ProtocolClosed):
+            if answer.body and scope.method != "HEAD" and answer.status != 304:
+                protocol.response_bytes(answer.status, headers, answer.body)
+            else:
+                protocol.response_empty(answer.status, headers)
 
     async def _request(self, scope: Any, protocol: Any) -> Request:
         headers: dict[str, str] = {}
@@ -68,8 +68,7 @@ class Adapter:
         body = b""
         if limits.expects_body(scope.method, headers):
             try:
-                async with asyncio.timeout(limits.seconds):
-                    body = await self._body(headers, protocol)
+                body = await self._patience.wait(self._body(headers, protocol))
             except TimeoutError:
                 raise limits.too_slow() from None
         return Request(

@@ -63,7 +63,7 @@ def application() -> Any:
     # What was imported and composed stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(25_000, 20, 10)
+    gc.set_threshold(5000, 10, 10)
     return Worker(app, settings.server.port, settings.server.stop_seconds)
 
 

@@ -19,12 +19,14 @@ Steps = Sequence[Sequence[str]]
 class Writes:
     """What one transaction has to write, in whole rows, each key once.
 
-    `objects` are `(list, id, timestamp, deleted, body, grants, digest of the grants)`, `members` are
-    the members of a group by the number of its list and its id, `added` the new rows of features' tables.
+    `objects` are `(list, id, timestamp, deleted, body, grants, digest of the grants)`, `rewritten` are those
+    that the database has with the same grants already, `members` are the members of a group by the number of
+    its list and its id, `added` the new rows of features' tables.
     """
 
     clocks: list[Clock] = field(default_factory=list)
     objects: list[tuple[int, str, int, int, str, str, bytes]] = field(default_factory=list)
+    rewritten: list[tuple[int, str, int, int, str, str, bytes]] = field(default_factory=list)
     erased: list[tuple[int, str]] = field(default_factory=list)
     members: list[tuple[int, str, list[str]]] = field(default_factory=list)
     unlinked: list[int] = field(default_factory=list)

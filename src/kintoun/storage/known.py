@@ -9,7 +9,7 @@ from __future__ import annotations
 from kintoun.model.paths import ListPath, Path
 from kintoun.storage.rows import Clock, Found, Stored, Wanted
 
-BYTES = 5 * 1024 * 1024
+BYTES = 3 * 1024 * 1024
 """Memory for objects, about; the latest ones stay."""
 
 OVERHEAD = 700

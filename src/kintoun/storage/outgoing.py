@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -21,8 +21,12 @@ def rows_of(
     changed: Iterable[ListPath | Path],
     clocks: Mapping[ListPath, Clock | None],
     objects: Mapping[Path, Stored | None],
+    stored: MutableMapping[Path, Stored | None],
 ) -> Writes:
-    """The clocks and the objects that changed. Those of lists that are cut off are left to be reclaimed."""
+    """The clocks and the objects that changed. Those of lists that are cut off are left to be reclaimed.
+
+    `stored` are the rows as the database has them, and will have them when these are sent.
+    """
     writes = Writes()
     for key in changed:
         if isinstance(key, ListPath):
@@ -35,10 +39,14 @@ def rows_of(
             continue
         if row is None:
             writes.erased.append((clock.list, key.id))
+            stored.pop(key, None)
             continue
-        writes.objects.append(
+        before = stored.get(key)
+        same_acl = before is not None and before.grants == row.grants
+        (writes.rewritten if same_acl else writes.objects).append(
             (clock.list, row.id, row.timestamp, int(row.deleted), row.body, row.grants, digest(row.grants))
         )
+        stored[key] = row
     return writes
 
 

@@ -362,9 +362,10 @@ class PostgreSQLTransaction:
         for number, object_id in writes.erased:
             await self.fetch("DELETE FROM object WHERE list = $1 AND id = $2", (number, object_id))
         clocks = _columns(map(schema.clock_row, writes.clocks), 9)
-        if writes.objects:
+        objects = [*writes.objects, *writes.rewritten]
+        if objects:
             entries = _columns(schema.entries_of(writes), 3)
-            values = [*clocks, *entries, *_columns(writes.objects, 7)]
+            values = [*clocks, *entries, *_columns(objects, 7)]
             for table, rows in writes.added.items():
                 values += _columns(rows, len(table.columns))
             await self.fetch(_write_objects(tuple(writes.added)), values)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from operator import itemgetter
 from threading import local
 from typing import Any, TypeVar
 
@@ -46,6 +47,9 @@ _UPSERT_OBJECT = (
     " ON CONFLICT (list, id) DO UPDATE SET ts = excluded.ts, deleted = excluded.deleted,"
     " body = excluded.body, grants = excluded.grants, acl = excluded.acl"
 )
+# The index on ACLs is left alone; SQLite would write it anew with every column that the statement names.
+_REWRITE_OBJECT = "UPDATE object SET ts = ?, deleted = ?, body = ? WHERE list = ? AND id = ?"
+_REWRITTEN = itemgetter(2, 3, 4, 0, 1)
 _POINTS = (
     "SELECT o.deleted, o.id, o.ts, o.body, o.grants FROM object o"
     " WHERE o.list = (SELECT k.list FROM clock k WHERE k.path = ?) AND o.id IN"
@@ -357,6 +361,8 @@ class SQLiteTransaction:
         if writes.objects:
             self._run_many(_INSERT_ENTRY, schema.entries_of(writes))
             self._run_many(_UPSERT_OBJECT, writes.objects)
+        if writes.rewritten:
+            self._run_many(_REWRITE_OBJECT, map(_REWRITTEN, writes.rewritten))
         for number, group, members in writes.members:
             self._run("DELETE FROM member WHERE list = ? AND id = ?", (number, group))
             rows = [(principal, number, group) for principal in members]

@@ -39,6 +39,8 @@ class Unit:
         self.transaction = transaction
         self._clocks: dict[ListPath, Clock | None] = {}
         self._objects: dict[Path, Stored | None] = {}
+        self._stored: dict[Path, Stored | None] = {}
+        """Rows as the database has them."""
         self._groups: dict[str, set[str]] = {}
         self._buckets: set[str] = set()
         self._members: dict[Path, Members | None] = {}
@@ -104,7 +106,9 @@ class Unit:
 
     async def _fetch(self, paths: Sequence[Path], principals: Sequence[str]) -> None:
         objects, groups = await self.transaction.points(paths, principals)
-        self._objects.update(zip(paths, objects, strict=True))
+        fetched = dict(zip(paths, objects, strict=True))
+        self._objects.update(fetched)
+        self._stored.update(fetched)
         for principal in principals:
             self._groups.setdefault(principal, set())
         for principal, group in groups:
@@ -297,6 +301,7 @@ class Unit:
         )
         for path in [path for path in self._objects if path.list == clock.path]:
             self._forget(path)
+            self._stored.pop(path, None)
 
     async def set_clock(self, path: ListPath, timestamp: int) -> None:
         """Put a list's clock at `timestamp` (milliseconds), for an import that keeps timestamps.
@@ -381,7 +386,7 @@ class Unit:
     async def flush(self) -> None:
         """Send what was written so far, so that pages can be read of it."""
         writes = self._to_write(last=False)
-        if writes.clocks or writes.objects or writes.erased or writes.added:
+        if writes.clocks or writes.objects or writes.rewritten or writes.erased or writes.added:
             await self._retract()
             await self.transaction.write(writes)
             self._sent = len(self._journal)
@@ -395,7 +400,7 @@ class Unit:
         await self.transaction.write(writes)
 
     def _to_write(self, *, last: bool) -> Writes:
-        writes = rows_of(self._changed, self._clocks, self._objects)
+        writes = rows_of(self._changed, self._clocks, self._objects, self._stored)
         writes.added = self._added.to_send(last=last)
         self._changed.clear()
         return writes
