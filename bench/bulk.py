@@ -15,8 +15,8 @@ from kintoun.model.permissions import acl_text
 from kintoun.settings import Storage
 from kintoun.storage import open_store
 from kintoun.storage.engine import Writes
-from kintoun.storage.rows import Clock
 from kintoun.storage.outgoing import digest
+from kintoun.storage.rows import Clock
 
 CHUNK = 5000
 GRANTS = acl_text({"write": [f"account:{dataset.USER}"]})
