@@ -6,7 +6,7 @@ import functools
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from bench import curve as growth
 from bench import profile as profiler
 from bench import report
 from bench.campaign import Results, interleave
-from bench.contenders import ENGINES, KINTO, OURS, Arena, Contender, arena
+from bench.contenders import ENGINES, HISTORY, KINTO, OURS, Arena, Contender, arena
 from bench.floors import WORKER_RSS_BYTES
 from bench.workloads import WORKLOADS, Workload, select
 
@@ -133,13 +133,19 @@ class Desk:
             report.replace_section(self.job.markdown, section, text)
 
 
-def _compare(job: Job, named: Sequence[tuple[str, str]], section: str) -> None:
+def _compare(
+    job: Job,
+    named: Sequence[tuple[str, str]],
+    section: str,
+    more: Mapping[str, Mapping[str, str]] | None = None,
+) -> None:
+    """Compare servers, given as engine and label; *more* are settings by label."""
     desk = Desk(job)
     with desk.arena() as (ground, say):
         contenders = []
         for engine, label in named:
             say(f"starting and seeding {label}")
-            contenders.append(ground.contender(engine, label, job.records))
+            contenders.append(ground.contender(engine, label, job.records, (more or {}).get(label)))
         results = desk.measure(ground, contenders, say)
         memory = [(c.label, c.engine, c.tree.worker_rss_bytes()) for c in contenders]
     made = report.rows(results, contenders)
@@ -170,6 +176,16 @@ def run(job: Job, engines: list[str]) -> None:
 def noise(job: Job, engine: str) -> None:
     """Two identical servers: how far from 1 a ratio is by chance on this machine."""
     _compare(job, [(engine, f"{engine} A"), (engine, f"{engine} B")], "noise")
+
+
+@main.command()
+@click.option("--engine", default=OURS[-1], type=click.Choice(ENGINES), show_default=True)
+@takes_job("W7,W8")
+def history(job: Job, engine: str) -> None:
+    """One server without history, one with it, interleaved: what entering every change costs."""
+    label = f"{engine} with history"
+    without = f"{engine} without history"
+    _compare(job, [(engine, without), (engine, label)], f"history-{engine}", {label: HISTORY})
 
 
 @main.command()

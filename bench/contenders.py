@@ -64,6 +64,10 @@ def settings(database: str | None) -> dict[str, str]:
     return ini
 
 
+HISTORY = {"kinto.includes": f"{settings(None)['kinto.includes']} kinto.plugins.history"}
+"""What switches history on, for Kinto and for ours."""
+
+
 def start_server(engine: str, ini: Mapping[str, str]) -> Server:
     """Start one server of *engine*, a single process."""
     if engine == KINTO:
@@ -92,9 +96,15 @@ class Arena:
         server = self.stack.enter_context(start_server(engine, ini))
         return server, database
 
-    def contender(self, engine: str, label: str, records: int = dataset.RECORDS) -> Contender:
-        """Start a server and seed it."""
-        server, database = self.start(engine, label)
+    def contender(
+        self,
+        engine: str,
+        label: str,
+        records: int = dataset.RECORDS,
+        more: Mapping[str, str] | None = None,
+    ) -> Contender:
+        """Start a server, with *more* settings, and seed it."""
+        server, database = self.start(engine, label, more)
         seed.make_tree(server.url)
         for collection in (dataset.READ, dataset.WRITE):
             if engine == KINTO:
