@@ -69,7 +69,8 @@ class HistorySettings(Section, frozen=True):
         ),
     ] = field(default_factory=list)
     max_age_days: Annotated[
-        int | None, Meta(ge=1, le=36500, description="Days after which entries go; default: they stay.")
+        Annotated[int, Meta(ge=1, le=36500)] | None,
+        Meta(description="Days after which entries go; default: they stay."),
     ] = None
 
 
