@@ -20,6 +20,8 @@ COMMANDS = {
     "user": "kintoun.cli.user:user",
     "import": "kintoun.cli.import_:import_",
     "export": "kintoun.cli.export:export",
+    "backup": "kintoun.cli.backup:backup",
+    "restore": "kintoun.cli.restore:restore",
     "config": "kintoun.cli.config:config",
     "version": "kintoun.cli.version:version",
 }

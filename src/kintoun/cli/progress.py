@@ -45,3 +45,21 @@ class Bars:
     def say(self, line: str) -> None:
         """A line that stays."""
         self._console.print(line, markup=False)
+
+
+class Tables(Bars):
+    """One bar for each table, made when its first rows are done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._moves: dict[str, Callable[..., None]] = {}
+
+    def __enter__(self) -> Tables:
+        super().__enter__()
+        return self
+
+    def __call__(self, table: str, rows: int) -> None:
+        """So many rows of a table are done."""
+        if table not in self._moves:
+            self._moves[table] = self.add(table, None)
+        self._moves[table](rows)

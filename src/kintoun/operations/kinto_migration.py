@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from kintoun.config import migrations_of
 from kintoun.operations import begin_bulk, open_patiently
 from kintoun.operations.kinto_copy import Copied, Copy
 from kintoun.operations.kinto_source import KintoSource
@@ -55,7 +56,7 @@ async def migrate(
     try:
         store = await open_patiently(settings.storage)
         try:
-            await store.migrate()
+            await store.migrate(migrations_of(settings.features))
             transaction = await begin_bulk(store)
             try:
                 result = await _copy_and_compare(source, transaction, progress)

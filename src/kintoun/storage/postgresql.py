@@ -314,23 +314,23 @@ class PostgreSQLTransaction:
     def __init__(self, engine: PostgreSQL, connection: Connection) -> None:
         self._engine = engine
         self._pool = engine.pool
-        self._connection = connection
+        self.connection = connection
 
     async def fetch(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
         try:
-            return await self._connection.fetch(sql, args)
+            return await self.connection.fetch(sql, args)
         except (*_CONFLICT, *_LOST) as error:
             raise _translated(error) from error
 
     async def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         try:
-            await self._connection.raw.executemany(sql, rows)
+            await self.connection.raw.executemany(sql, rows)
         except (*_CONFLICT, *_LOST) as error:
             raise _translated(error) from error
 
     async def append(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         try:
-            await self._connection.raw.copy_records_to_table(table, columns=columns, records=rows)
+            await self.connection.raw.copy_records_to_table(table, columns=columns, records=rows)
         except (*_CONFLICT, *_LOST) as error:
             raise _translated(error) from error
 
@@ -398,13 +398,13 @@ class PostgreSQLTransaction:
 
     async def _end(self, statement: str) -> None:
         try:
-            await self._connection.raw.execute(statement)
+            await self.connection.raw.execute(statement)
         except BaseException as error:
-            await self._pool.drop(self._connection)
+            await self._pool.drop(self.connection)
             if isinstance(error, (*_CONFLICT, *_LOST)):
                 raise _translated(error) from error
             raise
-        self._pool.give(self._connection)
+        self._pool.give(self.connection)
 
 
 def _columns(rows: Iterable[Sequence[Any]], width: int) -> list[list[Any]]:

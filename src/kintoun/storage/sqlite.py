@@ -98,8 +98,8 @@ class SQLite:
 
     async def open(self) -> None:
         try:
-            self._reader = self._new()
-            self._writer = self._new()
+            self._reader = self.connect()
+            self._writer = self.connect()
         except sqlite3.Error as error:
             raise Unavailable(f"{self.file}: {error}") from error
 
@@ -110,7 +110,8 @@ class SQLite:
         self._opened.clear()
         self._reader = self._writer = None
 
-    def _new(self) -> sqlite3.Connection:
+    def connect(self) -> sqlite3.Connection:
+        """One more connection, which is closed with the engine."""
         # Another process may be changing the journal mode of a new file at this very moment.
         deadline = time.monotonic() + self.settings.timeout_seconds
         while True:
@@ -190,7 +191,7 @@ class SQLite:
     def _thread_reader(self) -> sqlite3.Connection:
         connection = getattr(self._per_thread, "connection", None)
         if connection is None:
-            connection = self._per_thread.connection = self._new()
+            connection = self._per_thread.connection = self.connect()
         return connection
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -307,11 +308,11 @@ class SQLiteTransaction:
 
     def __init__(self, engine: SQLite, connection: sqlite3.Connection) -> None:
         self._engine = engine
-        self._connection = connection
+        self.connection = connection
 
     def _run(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         try:
-            return self._connection.execute(sql, values).fetchall()
+            return self.connection.execute(sql, values).fetchall()
         except sqlite3.IntegrityError:
             raise
         except sqlite3.Error as error:
@@ -319,7 +320,7 @@ class SQLiteTransaction:
 
     def _run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         try:
-            self._connection.executemany(sql, rows)
+            self.connection.executemany(sql, rows)
         except sqlite3.IntegrityError:
             raise
         except sqlite3.Error as error:
