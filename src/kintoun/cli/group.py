@@ -22,6 +22,7 @@ COMMANDS = {
     "export": "kintoun.cli.export:export",
     "backup": "kintoun.cli.backup:backup",
     "restore": "kintoun.cli.restore:restore",
+    "purge": "kintoun.cli.purge:purge",
     "config": "kintoun.cli.config:config",
     "version": "kintoun.cli.version:version",
 }

@@ -154,13 +154,17 @@ class BackupReader:
         """Close the file."""
         self._file.close()
 
-    def _line(self) -> bytes:
+    def _read(self) -> bytes:
+        """The next line; nothing at the end of the file."""
         try:
-            line = self._file.readline()
+            return self._file.readline()
         except EOFError as error:
             raise Refused(f"{self._path}: is cut off") from error
         except (OSError, zlib.error) as error:
             raise Refused(f"{self._path}: is damaged, or no backup: {error}") from error
+
+    def _line(self) -> bytes:
+        line = self._read()
         if not line.endswith(b"\n"):
             raise Refused(f"{self._path}: is cut off")
         if not line.startswith(b'{"end"'):
@@ -175,7 +179,7 @@ class BackupReader:
             if "end" in head:
                 if head["end"] != self._digest.hexdigest():
                     raise Refused(f"{self._path}: was changed after it was written: its digest is another")
-                if self._file.read(1):
+                if self._read():
                     raise Refused(f"{self._path}: goes on after its end")
                 return
             if "table" not in head:

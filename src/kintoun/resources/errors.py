@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kintoun.http.requests import Request
 from kintoun.model.errors import (
+    CHANGES_FORGOTTEN,
     INVALID_RESOURCE_ID,
     MISSING_RESOURCE,
     Detail,
@@ -25,6 +26,17 @@ def unknown_object(path: Path) -> ProtocolError:
 def unknown_parent(path: Path) -> ProtocolError:
     """404: what the URL's object would stand in does not exist."""
     return ProtocolError(404, MISSING_RESOURCE, details={"id": path.id, "resource_name": path.kind.name})
+
+
+def changes_forgotten(watermark: int) -> ProtocolError:
+    """410: not all deletions since the time asked for are known; the same request will never succeed."""
+    return ProtocolError(
+        410,
+        CHANGES_FORGOTTEN,
+        "What was deleted since then is no longer known: fetch the whole list, and drop what is not in it.",
+        details={"watermark": watermark},
+        headers=(("Cache-Control", "no-cache, no-store, must-revalidate"),),
+    )
 
 
 def ill_formed_id() -> InvalidParameters:

@@ -11,10 +11,10 @@ from kintoun.model import json, timestamps
 from kintoun.model.errors import ProtocolError
 from kintoun.model.kinds import COLLECTION, Kind
 from kintoun.model.paths import ListPath
-from kintoun.model.query import EVERYTHING, Query, check_syntax, parse_query, split_query
+from kintoun.model.query import EVERYTHING, Op, Query, check_syntax, parse_query, split_query
 from kintoun.resources.cache import Kept
 from kintoun.resources.context import Context, Rules, collect
-from kintoun.resources.errors import check_accept, unknown_parent
+from kintoun.resources.errors import changes_forgotten, check_accept, unknown_parent
 from kintoun.resources.preconditions import Preconditions, parse_preconditions, stamp
 from kintoun.resources.presentation import caching
 from kintoun.resources.writing import check_body
@@ -130,6 +130,8 @@ async def present_list(context: Context, request: Request, path: ListPath) -> An
         return unchanged
     if asked.misuse is not None:
         raise asked.misuse
+    if clock.watermark and whole:
+        _check_known(asked.query, clock.watermark)
     if peek and not (whole and kept is not None and kept.fits(clock)):
         kept = None
         found, whole = await look(context, path, page, head)
@@ -182,6 +184,16 @@ def _not_begun(path: ListPath, above: list[Stored | None]) -> Clock:
 def _clock(found: Found) -> Clock:
     assert found.clock is not None, "a list has a clock while its parent exists"
     return found.clock
+
+
+def _check_known(query: Query, watermark: int) -> None:
+    """Refuse to tell the changes since a time from which on not all deletions are known any more.
+
+    Whoever has nothing yet asks from 0. Readers of a part of the list are never told of deletions.
+    """
+    for field, op, value in query.filters:
+        if field == "last_modified" and op in (Op.GT, Op.MIN) and 0 < value - (op is Op.MIN) < watermark:
+            raise changes_forgotten(watermark)
 
 
 def _headers(context: Context, path: ListPath, asked: Asked, found: Found) -> Headers:

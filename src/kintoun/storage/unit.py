@@ -286,18 +286,17 @@ class Unit:
     def cut(self, clock: Clock, number: int | None) -> None:
         """Drop all objects of a list at once; it goes on under `number`, or waits for its parent.
 
-        Whoever had synced live records learns it by the clock, which moves on; deletions that were known
-        until now no longer are, so the watermark follows.
+        Whoever had synced live records learns it by the clock, which moves on. The watermark does not: the
+        answer to who asks for changes is the protocol's, an ETag that changed (protocol section 3.4).
         """
         assert clock.list is not None
         timestamp = clock.timestamp
         if clock.live:
             timestamp = timestamps.following(timestamp, timestamps.now())
-        watermark = timestamp if clock.live or clock.dead else clock.watermark
         self._remember(self._unlinked, clock.list, clock.path)
         self.identities.clear()
         self._tick(
-            Clock(clock.path, number, timestamp, clock.version + 1, 0, 0, 0, watermark),
+            Clock(clock.path, number, timestamp, clock.version + 1, 0, 0, 0, clock.watermark),
         )
         for path in [path for path in self._objects if path.list == clock.path]:
             self._forget(path)

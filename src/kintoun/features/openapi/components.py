@@ -7,6 +7,7 @@ from typing import Any
 
 from kintoun.model.errors import (
     BACKEND,
+    CHANGES_FORGOTTEN,
     CONSTRAINT_VIOLATED,
     FORBIDDEN,
     INVALID_PARAMETERS,
@@ -170,7 +171,11 @@ _ERRORS: dict[str, tuple[str, Sequence[int], Sequence[str]]] = {
         (CONSTRAINT_VIOLATED,),
         ("Retry-After",),
     ),
-    "410": ("The service has ended.", (SERVICE_DEPRECATED,), ()),
+    "410": (
+        "The service has ended, or not all deletions since `_since` are known any more.",
+        (SERVICE_DEPRECATED, CHANGES_FORGOTTEN),
+        (),
+    ),
     "412": (
         "`If-Match` or `If-None-Match` is not met; `details.existing` is the object that is there.",
         (MODIFIED_MEANWHILE,),
