@@ -25,6 +25,9 @@ FORBIDDEN = {
 }
 """What correctness must not rest on, by name."""
 
+EXCEPTIONS = {("operations/purge.py", "table lock")}
+"""An operator's command, of one engine alone: where it cannot be run, unused entries stay, and nothing is wrong."""
+
 _SQL = re.compile(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE|DROP|LOCK|LISTEN|NOTIFY|WHERE)\b")
 
 
@@ -59,7 +62,8 @@ def test_the_schema_is_portable() -> None:
 def test_the_statements_are_portable() -> None:
     seen = statements()
     assert len(seen) > 40, "the statements are found"
-    assert [(place, wrong) for place, text in seen if (wrong := offences(text))] == []
+    found = [(place, wrong) for place, text in seen for wrong in offences(text)]
+    assert [each for each in found if (each[0].partition(":")[0], each[1]) not in EXCEPTIONS] == []
 
 
 @pytest.mark.parametrize(

@@ -130,12 +130,12 @@ async def present_list(context: Context, request: Request, path: ListPath) -> An
         return unchanged
     if asked.misuse is not None:
         raise asked.misuse
-    if clock.watermark and whole:
-        _check_known(asked.query, clock.watermark)
     if peek and not (whole and kept is not None and kept.fits(clock)):
         kept = None
         found, whole = await look(context, path, page, head)
         clock = _clock(found)
+    if clock.watermark and whole:
+        _check_known(asked.query, clock.watermark)
     if head:
         return totals(context, path, asked, found)
     if kept is None:
