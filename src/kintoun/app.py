@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -29,7 +29,7 @@ from kintoun.model.errors import (
 )
 from kintoun.model.kinds import BUCKET, COLLECTION, GROUP, RECORD, Kind, register
 from kintoun.model.parameters import QueryLimits
-from kintoun.plugin import Plugin, PolicyFactory
+from kintoun.plugin import Plugin, PolicyFactory, Turn
 from kintoun.resources.access import Access
 from kintoun.resources.aliases import Alias
 from kintoun.resources.batching import post_batch
@@ -67,6 +67,10 @@ BACKGROUND_PAUSE_SECONDS = 10.0
 """How long background work that ended waits before it is run again."""
 
 
+TURNS: tuple[Turn, ...] = ("first", "in order", "last")
+"""The order in which policies are asked, whatever the order of the configuration."""
+
+
 class Composition:
     """The registry that features fill, and the service that comes of it."""
 
@@ -93,7 +97,7 @@ class Composition:
             dispatch=dispatch,
         )
         self._reclaimed = ["object"]
-        self._policies: dict[str, PolicyFactory] = {}
+        self._policies: dict[str, tuple[PolicyFactory, int]] = {}
         self._background: list[tuple[Callable[[], Awaitable[None]], str | None]] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -102,10 +106,10 @@ class Composition:
     def endpoint(self, endpoint: Endpoint) -> None:
         self.service.router.add(endpoint)
 
-    def kind(self, kind: Kind, rules: Rules) -> None:
+    def kind(self, kind: Kind, rules: Rules, endpoints: Sequence[Endpoint] | None = None) -> None:
         register(kind)
         self.service.rules[kind] = rules
-        for endpoint in endpoints_of(kind, self.settings.protocol.disabled_endpoints):
+        for endpoint in endpoints or endpoints_of(kind, self.settings.protocol.disabled_endpoints):
             self.endpoint(endpoint)
 
     def alias(self, name: str, alias: Alias) -> None:
@@ -120,8 +124,8 @@ class Composition:
     def user_info(self, describe: Callable[[Context], Mapping[str, Any]]) -> None:
         self.service.user_info.append(describe)
 
-    def policy(self, use: str, make: PolicyFactory) -> None:
-        self._policies[use] = make
+    def policy(self, use: str, make: PolicyFactory, asked: Turn = "in order") -> None:
+        self._policies[use] = make, TURNS.index(asked)
 
     def before_commit(self, hook: BeforeCommit, *kinds: Kind) -> None:
         self.service.before_commit.append((hook, frozenset(kinds)))
@@ -182,11 +186,12 @@ class Composition:
         basicauth = any(policy.use == "basicauth" for policy in self.settings.policies)
         if basicauth and not self.settings.protocol.userid_secret:
             log.warning("userid_secret is not set: basicauth ids and page tokens can be made up")
-        self.service.policies = tuple(
-            self._policy_factory(policy.use)(policy, self.settings) for policy in self.settings.policies
-        )
+        policies = [(*self._policy_factory(policy.use), policy) for policy in self.settings.policies]
+        made = [(turn, make(policy, self.settings)) for make, turn, policy in policies]
+        self.service.challenges = tuple(policy.challenge for _, policy in made)
+        self.service.policies = tuple(policy for _, policy in sorted(made, key=lambda pair: pair[0]))
 
-    def _policy_factory(self, use: str) -> PolicyFactory:
+    def _policy_factory(self, use: str) -> tuple[PolicyFactory, int]:
         if use not in self._policies:
             known = ", ".join(sorted(self._policies)) or "none"
             raise ValueError(f"policies: no feature that is switched on brings {use!r} (known: {known})")

@@ -8,7 +8,7 @@ of the server is reachable for it but the rooms below it: `resources`, `storage`
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from kintoun.http.routing import Endpoint
 from kintoun.model.kinds import Kind
@@ -30,6 +30,7 @@ from kintoun.settings import Policy as PolicySettings
 from kintoun.settings import Section, Settings
 
 PolicyFactory = Callable[[PolicySettings, Settings], Policy]
+Turn = Literal["first", "in order", "last"]
 
 
 class Registry(Protocol):
@@ -42,8 +43,11 @@ class Registry(Protocol):
         """Serve a URL pattern."""
         ...
 
-    def kind(self, kind: Kind, rules: Rules) -> None:
-        """Serve the objects of a kind, of the feature's own perhaps, with what is particular to them."""
+    def kind(self, kind: Kind, rules: Rules, endpoints: Sequence[Endpoint] | None = None) -> None:
+        """Serve the objects of a kind, of the feature's own perhaps, with what is particular to them.
+
+        `endpoints` stand in the place of those that every kind has (`resources.endpoints.endpoints_of`).
+        """
         ...
 
     def alias(self, name: str, alias: Alias) -> None:
@@ -62,8 +66,12 @@ class Registry(Protocol):
         """Tell an authenticated caller more about itself in the root view."""
         ...
 
-    def policy(self, use: str, make: PolicyFactory) -> None:
-        """Offer a kind of authentication policy."""
+    def policy(self, use: str, make: PolicyFactory, asked: Turn = "in order") -> None:
+        """Offer a kind of authentication policy.
+
+        Policies are asked in the order of the configuration, but those that know their own credentials from
+        others' before all (`first`), and those that take any after all (`last`).
+        """
         ...
 
     def before_commit(self, hook: BeforeCommit, *kinds: Kind) -> None:

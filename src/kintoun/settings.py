@@ -13,6 +13,9 @@ from msgspec import Meta, Struct, field
 
 AccessKey = Annotated[str, Meta(pattern=r"^[a-z][a-z_-]*_(create|read|write|delete)$")]
 Endpoint = Annotated[str, Meta(pattern=r"^(plural|object)_[a-z_-]+_(get|head|post|put|patch|delete)$")]
+Network = Annotated[
+    str, Meta(pattern=r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)(/[0-9]{1,3})?$")
+]
 Seconds = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -119,6 +122,12 @@ class Http(Section, frozen=True):
     public_host: Annotated[
         str | None, Meta(description="Host and port in the URLs the server writes; default: the Host header.")
     ] = None
+    trusted_proxies: Annotated[
+        list[Network],
+        Meta(
+            description="Addresses and networks of proxies whose `X-Forwarded-For` tells who the client is."
+        ),
+    ] = field(default_factory=list)
     cors_origins: Annotated[
         list[str], Meta(description="Origins that may read answers; `*` and shell patterns are understood.")
     ] = field(default_factory=lambda: ["*"])

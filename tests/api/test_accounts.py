@@ -59,7 +59,7 @@ async def test_a_changed_password_counts_at_once(app: App) -> None:
     await _zoe(app)
     assert (await app.call("GET /accounts/zoe", auth=ZOE)).status_code == 200
     await app.ok("PATCH /accounts/zoe", {"data": {"password": "other"}}, auth=ZOE)
-    assert (await app.call("GET /accounts/zoe", auth=ZOE)).status_code == 403
+    assert (await app.call("GET /accounts/zoe", auth=ZOE)).status_code == 401
     assert (await app.call("GET /accounts/zoe", auth=("zoe", "other"))).status_code == 200
     await app.ok("DELETE /accounts/zoe", auth=("zoe", "other"))
     hello = await app.ok("GET /", auth=("zoe", "other"))
@@ -118,7 +118,7 @@ async def test_an_account_that_is_made_anew_inherits_nothing(app: App) -> None:
     await app.ok("DELETE /accounts/zoe", auth=ZOE)
     assert (await app.call("GET /accounts/zoe", auth=ZOE)).status_code == 403
     await app.ok("PUT /accounts/zoe", {"data": {"password": "another"}}, user=None)
-    assert (await app.call("GET /accounts/zoe", auth=ZOE)).status_code == 403
+    assert (await app.call("GET /accounts/zoe", auth=ZOE)).status_code == 401
     account = await app.ok("GET /accounts/zoe", auth=("zoe", "another"))
     assert account["permissions"] == {"write": ["account:zoe"]}
     assert "age" not in account["data"]

@@ -299,6 +299,27 @@ def long_password(exchange: Exchange, mismatch: Mismatch) -> bool:
     return mismatch.where.startswith("body.user.") and mismatch.ours == "account:long"
 
 
+def absurd_password(exchange: Exchange, _: Mismatch) -> bool:
+    if not in_scenario("a password of absurd length")(exchange) or exchange.kinto.status != 500:
+        return False
+    if exchange.path == "/":
+        return exchange.ours.status == 200 and "user" not in exchange.ours.json
+    return exchange.ours.status == 400 and "Longer than 4096 bytes" in message(exchange.ours)
+
+
+def wrong_password(exchange: Exchange, mismatch: Mismatch) -> bool:
+    if exchange.scenario.profile != "accounts" or "Authorization" not in exchange.ours_request.headers:
+        return False
+    if mismatch.where == "body.user":
+        return mismatch.ours is None or not isinstance(mismatch.ours, dict)
+    return exchange.ours.status == 401 and exchange.kinto.status in (200, 201, 403)
+
+
+def tokens_of_accounts(exchange: Exchange, _: Mismatch) -> bool:
+    unknown = exchange.kinto.status == 404 and exchange.kinto.errno == 111
+    return exchange.path.startswith("/accounts/") and "/tokens" in exchange.path and unknown
+
+
 def accounts_clock(exchange: Exchange, mismatch: Mismatch) -> bool:
     return exchange.path == "/accounts" and value(mismatch, "header.etag", "last_modified")
 

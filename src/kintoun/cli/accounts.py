@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from kintoun.features.accounts import MASK, hash_password
-from kintoun.model.kinds import ACCOUNT
-from kintoun.model.paths import ACCOUNTS, CREDENTIALS
+from kintoun.features.accounts.tokens import token_id, token_text
+from kintoun.model import json
+from kintoun.model.kinds import ACCOUNT, TOKEN
+from kintoun.model.paths import ACCOUNTS, CREDENTIALS, ListPath, Path
 from kintoun.model.permissions import NO_GRANTS, acl_text
+from kintoun.model.query import EVERYTHING
 from kintoun.storage import Store
+from kintoun.storage.rows import Page, Wanted
 from kintoun.storage.unit import Needs, Unit
 
 
@@ -83,3 +89,72 @@ async def delete_account(store: Store, name: str) -> bool:
     """Delete an account; returns whether it was there."""
     deleted: bool = await store.write(DeleteAccount(name))
     return deleted
+
+
+@dataclass(frozen=True)
+class AddToken:
+    """The write that adds a token to an account: a `Job` of the store."""
+
+    path: Path
+    attributes: dict[str, Any]
+
+    @property
+    def needs(self) -> Needs:
+        """The list of tokens, and the account."""
+        return Needs((self.path.list,), (), self.path.lineage)
+
+    async def run(self, unit: Unit) -> bool:
+        """Write, and return whether the account is there."""
+        account = await unit.object(self.path.lineage[0])
+        if account is None or account.deleted:
+            return False
+        await unit.put(self.path, dict(self.attributes), NO_GRANTS)
+        return True
+
+
+@dataclass(frozen=True)
+class RevokeTokens:
+    """The write that deletes tokens: a `Job` of the store."""
+
+    paths: Sequence[Path]
+
+    @property
+    def needs(self) -> Needs:
+        """The tokens and their list."""
+        return Needs(tuple({path.list for path in self.paths}), (), tuple(self.paths))
+
+    async def run(self, unit: Unit) -> int:
+        """Delete, and return how many there were."""
+        revoked = 0
+        for path in self.paths:
+            row = await unit.object(path)
+            if row is not None and not row.deleted:
+                await unit.delete(path)
+                revoked += 1
+        return revoked
+
+
+def tokens_of(account: str) -> ListPath:
+    """The list of an account's tokens."""
+    return ListPath(TOKEN, (account,))
+
+
+async def add_token(store: Store, account: str, attributes: dict[str, Any]) -> str | None:
+    """Make a token and return it; None when there is no such account."""
+    secret = secrets.token_urlsafe(32)
+    path = tokens_of(account).object(token_id(secret))
+    return token_text(account, secret) if await store.write(AddToken(path, attributes)) else None
+
+
+async def revoke_tokens(store: Store, account: str, ids: Sequence[str]) -> int:
+    """Delete tokens; returns how many of them there were."""
+    place = tokens_of(account)
+    revoked: int = await store.write(RevokeTokens([place.object(name) for name in ids]))
+    return revoked
+
+
+async def objects_of(store: Store, place: ListPath, most: int = 10_000) -> list[dict[str, Any]]:
+    """The objects of a list in the order of their ids, at most so many."""
+    found = await store.read(Wanted(clock=place, page=Page((), EVERYTHING.sort, most)))
+    objects = [json.decode(row[3].encode()) for row in found.rows or ()]
+    return sorted(objects, key=lambda item: str(item["id"]))

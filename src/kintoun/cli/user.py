@@ -1,9 +1,7 @@
-"""`kintoun user`: create, password, delete."""
+"""`kintoun user`: create, password, list, delete, and the tokens of accounts."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import click
@@ -11,8 +9,11 @@ import click
 from kintoun.cli import accounts
 from kintoun.cli.exits import Exit, fail, reported
 from kintoun.cli.options import resolve, settings_options
+from kintoun.cli.stores import moment, run
+from kintoun.cli.token import token
+from kintoun.model.attributes import MAX_PASSWORD_BYTES
+from kintoun.model.paths import ACCOUNTS
 from kintoun.settings import Settings
-from kintoun.storage import Store, open_store
 
 password_option = click.option(
     "--password",
@@ -27,6 +28,9 @@ def user() -> None:
     """Make and remove accounts, without a running server or beside one."""
 
 
+user.add_command(token)
+
+
 @user.command()
 @click.argument("name")
 @password_option
@@ -38,7 +42,7 @@ def create(
     """Make the account NAME."""
     settings = _settings(name, config, kinto_ini, data)
     secret = _asked(password)
-    if not _run(settings, lambda store: accounts.add_account(store, name, secret)):
+    if not run(settings, lambda store: accounts.add_account(store, name, secret)):
         fail(Exit.FAILED, f"there is an account {name!r} already")
     click.echo(f"Made account:{name}.")
 
@@ -54,8 +58,17 @@ def password_(
     """Set the password of the account NAME, which is made when it is not there."""
     settings = _settings(name, config, kinto_ini, data)
     secret = _asked(password)
-    _run(settings, lambda store: accounts.add_account(store, name, secret, overwrite=True))
+    run(settings, lambda store: accounts.add_account(store, name, secret, overwrite=True))
     click.echo(f"Set the password of account:{name}.")
+
+
+@user.command("list")
+@settings_options
+@reported
+def list_(config: Path | None, kinto_ini: Path | None, data: Path | None) -> None:
+    """Show the names of all accounts, and since when they are as they are."""
+    for account in run(resolve(config, kinto_ini, data), lambda store: accounts.objects_of(store, ACCOUNTS)):
+        click.echo(f"{account['id']}\t{moment(account['last_modified'])}")
 
 
 @user.command()
@@ -65,7 +78,7 @@ def password_(
 def delete(name: str, config: Path | None, kinto_ini: Path | None, data: Path | None) -> None:
     """Delete the account NAME. What it was granted stays, for an account of that name."""
     settings = _settings(name, config, kinto_ini, data)
-    if not _run(settings, lambda store: accounts.delete_account(store, name)):
+    if not run(settings, lambda store: accounts.delete_account(store, name)):
         fail(Exit.FAILED, f"there is no account {name!r}")
     click.echo(f"Deleted account:{name}.")
 
@@ -78,16 +91,6 @@ def _settings(name: str, config: Path | None, kinto_ini: Path | None, data: Path
 
 def _asked(password: str | None) -> str:
     chosen: str = password or click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    if len(chosen.encode()) > MAX_PASSWORD_BYTES:
+        fail(Exit.USAGE, f"a password has at most {MAX_PASSWORD_BYTES} bytes")
     return chosen
-
-
-def _run(settings: Settings, action: Callable[[Store], Awaitable[bool]]) -> bool:
-    async def run() -> bool:
-        store = await open_store(settings.storage)
-        try:
-            await store.migrate()
-            return await action(store)
-        finally:
-            await store.close()
-
-    return asyncio.run(run())

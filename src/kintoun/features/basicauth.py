@@ -48,7 +48,7 @@ class BasicAuth(Plugin):
     name = "basicauth"
 
     def setup(self, registry: Registry, settings: Any) -> None:
-        registry.policy("basicauth", BasicAuthPolicy)
+        registry.policy("basicauth", BasicAuthPolicy, asked="last")
         registry.capability(
             "basicauth",
             "Very basic authentication sessions. Not for production use.",

@@ -81,9 +81,16 @@ ACCOUNT = Kind("account", "accounts", None, id_pattern=ACCOUNT_PATTERN, new_id=N
 CREDENTIAL = Kind("credential", "credentials", None, (), ACCOUNT_PATTERN, None)
 """What an account is recognised by. No URL leads to these objects, so nothing can show a password's hash."""
 
-KINDS = [BUCKET, COLLECTION, GROUP, RECORD, ACCOUNT, CREDENTIAL]
+TOKEN = Kind("token", "tokens", ACCOUNT, ())
+"""What an account can be used by in place of its password. The id is a digest of the secret."""
+
+KINDS = [BUCKET, COLLECTION, GROUP, RECORD, ACCOUNT, CREDENTIAL, TOKEN]
 BY_PLURAL = {kind.plural: kind for kind in KINDS}
-CHILDREN: dict[Kind, tuple[Kind, ...]] = {BUCKET: (COLLECTION, GROUP), COLLECTION: (RECORD,)}
+CHILDREN: dict[Kind, tuple[Kind, ...]] = {
+    BUCKET: (COLLECTION, GROUP),
+    COLLECTION: (RECORD,),
+    ACCOUNT: (TOKEN,),
+}
 """The kinds of the lists that come and go with an object."""
 
 

@@ -26,6 +26,13 @@ class Access:
     def __init__(self, settings: Mapping[str, Sequence[str]]) -> None:
         self._settings = {name: frozenset(principals) for name, principals in settings.items() if principals}
 
+    def follow(self, kind: Kind, other: Kind) -> None:
+        """Let whoever may write all objects of another kind, by the settings, write all of this one."""
+        writers = self._settings.get(f"{other.name}_write")
+        if writers is not None:
+            name = f"{kind.name}_write"
+            self._settings[name] = writers | self._settings.get(name, frozenset())
+
     def given(self, kind: Kind, permissions: Sequence[str], principals: frozenset[str]) -> bool:
         """Whether a setting such as `record_read` names one of the principals."""
         if not self._settings:

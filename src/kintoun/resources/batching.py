@@ -18,8 +18,10 @@ from kintoun.model.paths import ListPath, Path
 from kintoun.resources.aliases import meant_path
 from kintoun.resources.context import Context, Work
 from kintoun.resources.errors import check_content_type
-from kintoun.resources.writing import body_of, needs_of
+from kintoun.resources.writing import body_of, needs_of, prepare_ahead
 from kintoun.storage.unit import Needs
+
+Place = Path | ListPath | None
 
 REDIRECTS = 5
 """How many redirects a request of a batch follows."""
@@ -33,28 +35,35 @@ async def post_batch(context: Context, request: Request) -> Answer:
     items = parse_batch(body_of(context, request), max_requests=limit or None)
     inherited = {name: value for name, value in request.headers.items() if name not in _OF_THE_BODY}
     requests = [_sub_request(request, item, inherited) for item in items]
-    needs = await _needs(context, requests)
+    contexts = [context.child(sub) for sub in requests]
+    for child, sub in zip(contexts, requests, strict=True):
+        child.needs = _needs_of(sub, await _get_ready(child, sub))
 
     async def act(work: Work) -> Answer:
-        answers = [await _run(work, *each) for each in zip(requests, needs, strict=True)]
+        answers = [await _run(work, child, sub) for child, sub in zip(contexts, requests, strict=True)]
         return Answer(200, b'{"responses":[' + b",".join(answers) + b"]}")
 
     if not requests:
         return Answer(200, b'{"responses":[]}')
-    await _recognise(context, requests)
-    return await context.write(Needs.union(needs), act)
+    return await context.write(Needs.union(child.needs or Needs() for child in contexts), act)
 
 
-async def _recognise(context: Context, requests: list[Request]) -> None:
-    """Look into the credentials of the requests before the transaction, which waits for no verification."""
-    own = context.request.headers.get("authorization")
-    for request in requests:
-        if request.headers.get("authorization") != own:
-            try:
-                await context.child(request).identify()
-            except ProtocolError as error:
-                if error.status >= 500:
-                    raise
+async def _get_ready(context: Context, request: Request) -> Place:
+    """What a request is about. What may take long is done now, before anything is locked: credentials are
+    verified, passwords hashed."""
+    path = request.path
+    try:
+        await context.identify()
+        if context.service.aliases:
+            path = await meant_path(context, request)
+        place = _place_of(path)
+        if place is not None and context.service.rules_of(place.kind).prepare is not None:
+            await prepare_ahead(context, place)
+    except ProtocolError as error:
+        if error.status >= 500:
+            raise
+        return _place_of(path)  # the request is told when its turn comes
+    return place
 
 
 def _sub_request(outer: Request, item: BatchItem, inherited: Mapping[str, str]) -> Request:
@@ -78,31 +87,27 @@ def _sub_request(outer: Request, item: BatchItem, inherited: Mapping[str, str]) 
 _OF_THE_BODY = frozenset(("content-length", "content-encoding", "transfer-encoding"))
 
 
-async def _needs(context: Context, requests: list[Request]) -> list[Needs]:
-    """What the writes of the batch will touch, so that it is locked and fetched together."""
-    if context.service.aliases:
-        paths = [await meant_path(context, request) for request in requests]
-    else:
-        paths = [request.path for request in requests]
-    return list(map(_needs_of, requests, paths))
-
-
-def _needs_of(request: Request, path: str) -> Needs:
+def _place_of(path: str) -> Place:
+    """The object or the list that a path names; None for other things."""
     segments = path.removeprefix(PREFIX).split("/")[1:] or [""]
     kind = BY_PLURAL.get(segments[(len(segments) - 1) // 2 * 2])
     plurals = tuple(segments[::2])
     if kind is None or plurals != tuple(step.plural for step in kind.lineage):
-        return Needs()
+        return None
     ids = tuple(segments[1::2])
-    if len(ids) < len(kind.lineage):
-        place = ListPath(kind, ids)
+    return ListPath(kind, ids) if len(ids) < len(kind.lineage) else Path(kind, ids)
+
+
+def _needs_of(request: Request, place: Place) -> Needs:
+    if place is None:
+        return Needs()
+    if isinstance(place, ListPath):
         if request.method == "POST":
             return _needs_of_post(request, place)
         return Needs((place,) if request.method == "DELETE" else (), (), place.lineage)
-    target = Path(kind, ids)
     if request.method in ("PUT", "PATCH", "DELETE"):
-        return needs_of(target)
-    return Needs((), (), target.lineage)
+        return needs_of(place)
+    return Needs((), (), place.lineage)
 
 
 def _needs_of_post(request: Request, place: ListPath) -> Needs:
@@ -116,12 +121,12 @@ def _needs_of_post(request: Request, place: ListPath) -> Needs:
     return needs_of(place.object(given))
 
 
-async def _run(work: Work, request: Request, needs: Needs) -> bytes:
+async def _run(work: Work, context: Context, request: Request) -> bytes:
     """The answer to one request of the batch, as the JSON of its item."""
     unit = work.unit
     mark, changes = unit.mark(), len(work.context.changes)
-    context = work.context.child(request)
-    context.needs = needs
+    context.work = Work(unit, context)
+    context.request = request
     dispatch = context.service.dispatch
     assert dispatch is not None, "the application is wired"
     try:

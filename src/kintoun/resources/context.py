@@ -60,16 +60,18 @@ Observer = Callable[[Request, Answer, str | None, float], None]
 class Rules:
     """What is particular to the objects of one kind, where the protocol makes an exception of it.
 
-    `prepare` completes the attributes of a write before any lock is taken; `author` is the principal that is
-    given `write` in place of the caller; `may_create` refuses a creation by raising; `check_list` refuses a
-    reader of the list by raising; `sees_all` tells whether the caller sees all of it. `data_required` is
-    whether creation and replacement need data, `open_grants` whether every reader sees who may write.
+    `prepare` completes the attributes of a write before any lock is taken, and may be called more than once
+    for a request; it is told the object's path where one can be known. `author` is the principal that is
+    given `write` in place of the caller, None that nobody is given anything; `may_create` refuses a
+    creation by raising; `check_list` refuses a reader of the list by raising; `sees_all` tells whether the
+    caller sees all of it. `data_required` is whether creation and replacement need data, `open_grants`
+    whether every reader sees who may write.
     `known_fields` are the attributes of objects of a fixed schema; `page` changes what is asked of the
     storage for a page, as where its rows stand.
     """
 
-    prepare: Callable[[Context, dict[str, Any]], Awaitable[dict[str, Any]]] | None = None
-    author: Callable[[Path], str] | None = None
+    prepare: Callable[[Context, Path | None, dict[str, Any]], Awaitable[dict[str, Any]]] | None = None
+    author: Callable[[Path], str | None] | None = None
     may_create: Callable[[Context, Path], None] | None = None
     check_list: Callable[[Context], None] | None = None
     sees_all: Callable[[Context], bool] | None = None
@@ -90,6 +92,8 @@ class Service:
     access: Access
     pages: ListCache
     policies: tuple[Policy, ...] = ()
+    """In the order in which they are asked."""
+    challenges: tuple[str, ...] = ()
     rules: dict[Kind, Rules] = field(default_factory=dict)
     before_commit: list[tuple[BeforeCommit, Kinds]] = field(default_factory=list)
     after_commit: list[AfterCommit] = field(default_factory=list)
@@ -148,6 +152,7 @@ class _Job:
     async def run(self, unit: Unit) -> Answer:
         context = self._context
         context.changes.clear()
+        context.confirmed.clear()
         work = Work(unit, context)
         await context.enter(work)
         try:
@@ -163,6 +168,7 @@ class Context:
         "_claims",
         "changes",
         "claim",
+        "confirmed",
         "needs",
         "notes",
         "principals",
@@ -182,7 +188,9 @@ class Context:
         self.claim: Claim | None = None
         self.user: str | None = None
         self.principals: frozenset[str] = _ANYBODY
-        self._claims: dict[str | None, Claim | None] = {}
+        self._claims: dict[str | None, Claim | ProtocolError | None] = {}
+        self.confirmed: list[Claim] = []
+        """What this transaction has confirmed: a batch that changes a password goes on as whom it began."""
         self.notes: dict[str, Any] = {}
 
     @property
@@ -196,7 +204,7 @@ class Context:
 
     def refusal(self) -> Exception:
         """The answer to a caller who may not."""
-        return refusal(self.anonymous, [policy.challenge for policy in self.service.policies])
+        return refusal(self.anonymous, self.service.challenges)
 
     def child(self, request: Request) -> Context:
         """The context of a request within this one's batch: the same transaction, its own caller."""
@@ -205,6 +213,7 @@ class Context:
             child.work = Work(self.work.unit, child)
         child.changes = self.changes
         child._claims = self._claims
+        child.confirmed = self.confirmed
         return child
 
     async def identify(self) -> None:
@@ -215,39 +224,42 @@ class Context:
             claim = self._claims[header]
         else:
             claim = self._claims[header] = await self._recognised(request)
+        if isinstance(claim, ProtocolError):
+            raise claim
         self.claim = claim
         self.user = claim.user if claim is not None else None
         self.principals = _ANYBODY
 
-    async def _recognised(self, request: Request) -> Claim | None:
+    async def _recognised(self, request: Request) -> Claim | ProtocolError | None:
+        """What the first policy that knows the request's credentials says of them."""
         unavailable = None
         for policy in self.service.policies:
             try:
                 claim = await policy.identify(request, self.service.store)
             except ProtocolError as error:
                 if error.status != 503:
-                    raise
+                    return error
                 unavailable = error
                 continue
             if claim is not None:
-                return claim
-        if unavailable is not None:
-            raise unavailable
-        return None
+                return claim if isinstance(claim, Claim) else None
+        return unavailable
 
     async def load(self, wanted: Wanted) -> Found:
         """The answer to a question; the caller's groups come with it, and its credentials are confirmed."""
         claim = self.claim
         if claim is None:
             return await (self.service.store.read(wanted) if self.work is None else self._read(wanted))
-        points = wanted.points
-        if claim.witness is not None:
-            points = (*points, claim.witness)
+        witness = self._witness(claim)
+        points = wanted.points if witness is None else (*wanted.points, witness)
         _, _, clock, page, total = wanted
         found = await self._read(Wanted(points, claim.principals, clock, page, total))
-        if claim.witness is not None and not confirmed(claim, found.points.pop()):
-            await self._identify_again(self.request)
-            return await self.load(wanted)
+        if witness is not None:
+            if not confirmed(claim, found.points.pop()):
+                await self._doubt(claim)
+                return await self.load(wanted)
+            if self.work is not None:
+                self.confirmed.append(claim)
         self.principals = principals_of(claim, {group for _, group in found.groups})
         return found
 
@@ -256,10 +268,22 @@ class Context:
             return await self.work.unit.read(wanted)
         return await self.service.store.read(wanted)
 
+    def _witness(self, claim: Claim) -> Path | None:
+        """What has to be looked at before the claim is believed."""
+        return None if self.confirmed and claim in self.confirmed else claim.witness
+
+    async def _doubt(self, claim: Claim) -> None:
+        """Find out anew who the request acts as: its credentials are not what they were."""
+        await self._identify_again(self.request)
+        if self.work is not None and self.claim == claim:
+            # They still are in the database; so it is this transaction that changed them.
+            self._claims[self.request.headers.get("authorization")] = None
+            await self.identify()
+
     async def _identify_again(self, request: Request) -> None:
         for policy in self.service.policies:
             policy.forget(request)
-        self._claims.clear()
+        self._claims.pop(request.headers.get("authorization"), None)
         await self.identify()
 
     async def write(self, needs: Needs, action: Callable[[Work], Awaitable[Answer]]) -> Answer:
@@ -268,7 +292,13 @@ class Context:
             work = self.work
             if needs is not self.needs and not work.unit.knows(needs):
                 await work.unit.prepare([needs])
-            await self.enter(work)
+            while True:
+                try:
+                    await self.enter(work)
+                    break
+                except StaleClaim:
+                    assert self.claim is not None, "nobody has no credentials"
+                    await self._doubt(self.claim)
             return await action(work)
         for widen in self.service.widen:
             needs = widen(needs)
@@ -300,8 +330,11 @@ class Context:
             return
         known = work.unit.identities.get(claim)
         if known is None:
-            if claim.witness is not None and not confirmed(claim, await work.unit.object(claim.witness)):
-                raise StaleClaim(self.request)
+            witness = self._witness(claim)
+            if witness is not None:
+                if not confirmed(claim, await work.unit.object(witness)):
+                    raise StaleClaim(self.request)
+                self.confirmed.append(claim)
             groups = await work.unit.groups(claim.principals)
             known = work.unit.identities[claim] = principals_of(claim, groups)
         self.principals = known

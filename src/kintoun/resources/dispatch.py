@@ -6,9 +6,10 @@ import re
 
 from kintoun.http.answers import JSON, Answer, Headers, error_answer
 from kintoun.http.requests import Request
-from kintoun.http.routing import PREFIX, Endpoint
+from kintoun.http.routing import PREFIX, Endpoint, Handler
 from kintoun.model import json
 from kintoun.model.errors import (
+    FORBIDDEN,
     INVALID_PARAMETERS,
     METHOD_NOT_ALLOWED,
     MISSING_RESOURCE,
@@ -45,11 +46,7 @@ async def dispatch(context: Context, request: Request) -> Answer:
     method = request.method
     if method == "OPTIONS":
         return context.service.cors.preflight(request, endpoint)
-    handler = endpoint.methods.get(method)
-    if handler is None:
-        raise method_not_allowed(("Allow", endpoint.allow))
-    if context.service.aliases:
-        handler = through_alias(endpoint, handler, context, request)
+    handler = _handler(context, request, endpoint)
     if not endpoint.resource or method not in SAFE:
         return await handler(context, request)
     try:
@@ -58,6 +55,18 @@ async def dispatch(context: Context, request: Request) -> Answer:
         if error.status >= 500:
             raise
         return error_answer(error, exposed=_exposed(endpoint, method))
+
+
+def _handler(context: Context, request: Request, endpoint: Endpoint) -> Handler:
+    """What serves the request's method, when its credentials may be used for it."""
+    scope = context.claim.scope if context.claim is not None else None
+    # Here, where every request comes by: those of batches, and those that were redirected in one.
+    if scope is not None and not scope.covers(request.method, request.path[len(PREFIX) :]):
+        raise ProtocolError(403, FORBIDDEN, "These credentials may not be used for this request.")
+    handler = endpoint.methods.get(request.method)
+    if handler is None:
+        raise method_not_allowed(("Allow", endpoint.allow))
+    return through_alias(endpoint, handler, context, request) if context.service.aliases else handler
 
 
 def _exposed(endpoint: Endpoint, method: str) -> str:

@@ -1,4 +1,4 @@
-"""Who a request acts as."""
+"""Who a request acts as, and what its credentials may be used for."""
 
 from __future__ import annotations
 
@@ -28,11 +28,33 @@ class Claim:
     witness: Path | None = None
     timestamp: int = 0
     groups: tuple[str, ...] = ()
+    scope: Scope | None = None
+    """What these credentials may be used for; None when they stand for all that the user may do."""
 
     @property
     def principals(self) -> tuple[str, ...]:
         """What the caller is, but for the groups of buckets that it is a member of."""
         return (self.user, AUTHENTICATED, *self.groups)
+
+
+class Scope(Protocol):
+    """A restriction of credentials to a part of what their user may do."""
+
+    def covers(self, method: str, path: str) -> bool:
+        """Whether a request may be made at all; `path` is decoded and without the version prefix."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The credentials are of the kind that a policy knows, and wrong.
+
+    No other policy is asked, so that whoever mistypes a password does not become somebody else; the request
+    is anonymous.
+    """
+
+
+REJECTED = Rejected()
 
 
 class Policy(Protocol):
@@ -42,10 +64,11 @@ class Policy(Protocol):
     challenge: str
     """The value of `WWW-Authenticate` that asks for these credentials."""
 
-    async def identify(self, request: Request, store: Store) -> Claim | None:
+    async def identify(self, request: Request, store: Store) -> Claim | Rejected | None:
         """Who the request acts as; None when it has no credentials that this policy recognises.
 
-        Raises ProtocolError with status 503 when that cannot be told now; other policies are asked first.
+        Raises ProtocolError when the request is not to be answered, as after too many wrong passwords; with
+        status 503 when it cannot be told now whose the credentials are: other policies are asked first.
         """
         ...
 

@@ -6,7 +6,7 @@ from kintoun.http.answers import Answer
 from kintoun.http.requests import Request
 from kintoun.model import json
 from kintoun.model.attributes import check_attributes
-from kintoun.model.errors import invalid
+from kintoun.model.errors import InvalidParameters, invalid
 from kintoun.model.kinds import Kind
 from kintoun.model.patch import Patch, parse_patch, response_body
 from kintoun.model.paths import Path
@@ -86,7 +86,10 @@ async def _prepared_patch(context: Context, path: Path, kept: Kept) -> Kept:
     submitted = kept.value.submitted
     if prepare is None or not submitted:
         return kept
-    return Kept(kept.value.with_data(await prepare(context, submitted)), None)
+    try:
+        return Kept(kept.value.with_data(await prepare(context, path, submitted)), None)
+    except InvalidParameters as error:
+        return Kept(None, error)
 
 
 async def _patch(

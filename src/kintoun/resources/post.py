@@ -33,7 +33,7 @@ async def post_object(kind: Kind, context: Context, request: Request) -> Answer:
     data: dict[str, Any] = (kept.value.data or {}) if kept.error is None else {}
     ill_formed = "id" in data and not kind.accepts(data["id"])
     path = None if ill_formed else _place_of(place, data, request.new_id)
-    kept = await prepared(context, kind, kept)
+    kept = await prepared(context, kind, path, kept)
     needs = needs_in(context, path) if path is not None else Needs((), (), place.lineage)
 
     async def act(work: Work) -> Answer:

@@ -34,7 +34,7 @@ from kintoun.storage.rows import Stored
 async def put_object(kind: Kind, context: Context, request: Request) -> Answer:
     """PUT: create an object, or replace what is there."""
     path = Path(kind, request.parameters)
-    kept = await prepared(context, kind, keep(lambda: envelope_of(context, request, kind)))
+    kept = await prepared(context, kind, path, keep(lambda: envelope_of(context, request, kind)))
 
     async def act(work: Work) -> Answer:
         above, own = await rows_of(work, path)

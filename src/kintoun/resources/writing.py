@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from kintoun.http.limits import WITH_BODY
 from kintoun.http.requests import Request
 from kintoun.model import json, timestamps
 from kintoun.model.changes import Action, Change
@@ -90,13 +91,29 @@ def envelope_of(context: Context, request: Request, kind: Kind) -> Envelope:
     return parse_envelope(body, kind=kind.name, permissions_allowed=kind.permissions, data_required=required)
 
 
-async def prepared(context: Context, kind: Kind, kept: Kept) -> Kept:
+async def prepared(context: Context, kind: Kind, path: Path | None, kept: Kept) -> Kept:
     """The attributes completed by the kind's own rules, before any lock is taken."""
     prepare = context.service.rules_of(kind).prepare
     if prepare is None or kept.error is not None or kept.value.data is None:
         return kept
-    data = await prepare(context, kept.value.data)
+    try:
+        data = await prepare(context, path, kept.value.data)
+    except InvalidParameters as error:
+        return Kept(None, error)
     return Kept(kept.value._replace(data=data), None)
+
+
+async def prepare_ahead(context: Context, place: Path | ListPath) -> None:
+    """Let the kind's rules begin with a request of a batch, before the transaction that it will run in."""
+    request = context.request
+    prepare = context.service.rules_of(place.kind).prepare
+    data = request.payload.get("data") if isinstance(request.payload, dict) else None
+    if prepare is None or not isinstance(data, dict) or request.method not in WITH_BODY:
+        return
+    path = place if isinstance(place, Path) else None
+    if isinstance(place, ListPath) and place.kind.accepts(data.get("id")):
+        path = place.object(data["id"])
+    await prepare(context, path, data)
 
 
 def check_place(path: Path | ListPath, above: list[Row]) -> None:
@@ -165,7 +182,8 @@ def owned(context: Context, path: Path, grants: str) -> str:
     """The ACL with its author among the writers (protocol section 5.4)."""
     author = context.service.rules_of(path.kind).author
     if author is not None:
-        return with_author(NO_GRANTS if author(path) else grants, author(path))
+        name = author(path)
+        return with_author(NO_GRANTS, name) if name is not None else NO_GRANTS
     if not context.service.settings.protocol.explicit_permissions:
         return grants
     return with_author(grants, context.author)

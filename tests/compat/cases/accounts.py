@@ -1,6 +1,6 @@
 """Accounts beside basicauth (protocol section 9.3)."""
 
-from tests.compat.scenario import Step, basic, delete, get, head, patch, post, put, scenario
+from tests.compat.scenario import Step, basic, batch, delete, get, head, patch, post, put, scenario
 
 ALICE = {"Authorization": basic("alice", "pw")}
 BOB = {"Authorization": basic("bob", "pw")}
@@ -113,6 +113,54 @@ SCENARIOS = [
         get("/accounts/bob/reset-password", user=None),
         post("/accounts/bob/validate/x", user=None),
         traps=(60,),
+        profile="accounts",
+    ),
+    scenario(
+        "wrong passwords of accounts",
+        signup("alice"),
+        put("/buckets/open", {"permissions": {"read": ["system.Everyone"]}}, user=None, h=ALICE),
+        get("/buckets/open", user=None, h={"Authorization": basic("alice", "wrong")}),
+        put("/buckets/new", user=None, h={"Authorization": basic("alice", "wrong")}),
+        get("/", user=None, h={"Authorization": basic("alice", "")}),
+        get("/", user=None, h={"Authorization": basic("nobody", "wrong")}),
+        get("/accounts/alice", user=None, h={"Authorization": "Bearer kt_YWxpY2U.x"}),
+        get("/accounts/alice", user=None, h={"Authorization": basic("alice", "kt_YWxpY2U.x")}),
+        get("/accounts/alice", user=None, h=ALICE),
+        profile="accounts",
+    ),
+    scenario(
+        "accounts in batches",
+        batch(
+            {"method": "PUT", "path": "/accounts/alice", "body": {"data": {"password": "pw"}}},
+            {"method": "POST", "path": "/accounts", "body": {"data": {"id": "bob", "password": "pw"}}},
+            {"method": "PUT", "path": "/accounts/x", "body": {"data": {}}},
+            {"method": "POST", "path": "/accounts", "body": {"data": {"password": "pw"}}},
+            user=None,
+        ),
+        get("/", user=None, h=BOB),
+        batch(
+            {"method": "PATCH", "path": "/accounts/alice", "body": {"data": {"password": "new"}}},
+            {"method": "GET", "path": "/accounts/alice"},
+            {"method": "PATCH", "path": "/accounts/bob", "body": {"data": {"password": "stolen"}}},
+            user=None,
+            h=ALICE,
+        ),
+        get("/", user=None, h={"Authorization": basic("alice", "new")}),
+        get("/", user=None, h=BOB),
+        profile="accounts",
+    ),
+    scenario(
+        "tokens of accounts",
+        signup("alice"),
+        get("/accounts/alice/tokens", user=None, h=ALICE),
+        post("/accounts/alice/tokens", {"data": {"name": "n", "scopes": ["read:/"]}}, user=None, h=ALICE),
+        profile="accounts",
+    ),
+    scenario(
+        "a password of absurd length",
+        put("/accounts/absurd", {"data": {"password": "x" * 5000}}, user=None),
+        signup("alice"),
+        get("/", user=None, h={"Authorization": basic("alice", "p" * 5000)}),
         profile="accounts",
     ),
     scenario(

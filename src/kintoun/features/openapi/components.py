@@ -8,6 +8,7 @@ from typing import Any
 from kintoun.model.errors import (
     BACKEND,
     CHANGES_FORGOTTEN,
+    CLIENT_REACHED_CAPACITY,
     CONSTRAINT_VIOLATED,
     FORBIDDEN,
     INVALID_PARAMETERS,
@@ -184,6 +185,11 @@ _ERRORS: dict[str, tuple[str, Sequence[int], Sequence[str]]] = {
     "413": ("The body is too large.", (REQUEST_TOO_LARGE,), ()),
     "414": ("The URL is too long.", (INVALID_PARAMETERS,), ()),
     "415": ("The body is of a type that the method does not take.", (INVALID_PARAMETERS,), ()),
+    "429": (
+        "Too many wrong passwords, or too many passwords at once.",
+        (CLIENT_REACHED_CAPACITY,),
+        ("Retry-After",),
+    ),
     "500": ("A mistake of the server's.", (UNDEFINED,), ()),
     "503": ("The database cannot be reached or written.", (BACKEND,), ("Retry-After",)),
 }

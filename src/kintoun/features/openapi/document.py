@@ -19,7 +19,7 @@ from kintoun.resources.root import HTTP_API_VERSION
 VERSION = "3.1.0"
 
 _VARIABLE = re.compile(r"\{(\w+)(:tail)?\}")
-_EVERYWHERE = ("400", "404", "405", "410", "413", "414", "500", "503")
+_EVERYWHERE = ("400", "404", "405", "410", "413", "414", "429", "500", "503")
 _DESCRIPTION = """Timestamped JSON objects in collections, changes fetched as diffs.
 
 **Errors** are JSON: `code` (the status), `errno`, `error`, often `message` and `details`. **Timestamps** are

@@ -6,7 +6,7 @@ from typing import Any
 
 from kintoun.features.openapi.components import INT64, READ, STAMP, Part, answer, error, parameter, schema
 from kintoun.model.attributes import MAX_PASSWORD_BYTES
-from kintoun.model.kinds import ACCOUNT, Kind
+from kintoun.model.kinds import ACCOUNT, TOKEN, Kind
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -41,10 +41,30 @@ ATTRIBUTES: dict[str, Part] = {
             "description": f"At most {MAX_PASSWORD_BYTES} bytes. Readers see a mask in its place.",
         }
     },
+    "token": {
+        "name": {"type": "string", "minLength": 1, "maxLength": 200},
+        "scopes": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 50,
+            "items": {"type": "string", "minLength": 1},
+            "description": "`account`, and `read:` or `write:` with `/`, the path of a bucket or of a "
+            "collection.",
+        },
+        "expires": {
+            "type": ["integer", "null"],
+            "description": "The timestamp from which the token is worth nothing.",
+        },
+    },
 }
 """The attributes that a rule looks at; objects may have any others."""
 
-LIST_ERRORS = ("400", "401", "403", "404", "405", "406", "410", "412", "413", "414", "500", "503")
+REQUIRED = {ACCOUNT: ["password"], TOKEN: ["name", "scopes"]}
+"""The attributes that an object must be given."""
+
+LIST_ERRORS = (
+    "400", "401", "403", "404", "405", "406", "410", "412", "413", "414", "429", "500", "503",
+)  # fmt: skip
 WRITE_ERRORS = (*LIST_ERRORS, "409", "415")
 
 
@@ -69,9 +89,18 @@ def kind_schemas(kind: Kind) -> dict[str, Part]:
         "properties": {"data": schema(f"{name}Attributes"), "permissions": schema(f"{name}Permissions")},
         "additionalProperties": False,
     }
-    if kind is ACCOUNT:
-        written["required"] = ["password"]
+    if kind in REQUIRED:
+        written["required"] = REQUIRED[kind]
         envelope["required"] = ["data"]
+    if kind is TOKEN:
+        written = {**written, "properties": attributes, "additionalProperties": False}
+        known |= {
+            "last_used": {
+                "type": "integer",
+                "description": "The timestamp of its last use, some minutes off.",
+            },
+            "token": {"type": "string", "description": "The token itself, when it is made and never again."},
+        }
     return {
         name: {"type": "object", "required": ["id", "last_modified"], "properties": known},
         f"{name}Attributes": written,
@@ -101,7 +130,7 @@ def _links(kind: Kind) -> Part:
     here = {**above, "id": "$response.body#/data/id"}
     return {
         f"{method}-{kind.name}": {"operationId": f"{kind.name}-object-{method}", "parameters": here}
-        for method in ("get", "put", "patch", "delete")
+        for method in (("get", "delete") if kind is TOKEN else ("get", "put", "patch", "delete"))
     }
 
 
@@ -160,10 +189,12 @@ def list_operations(kind: Kind) -> dict[str, dict[str, Any]]:
         },
         "POST": {
             "summary": f"Create a {kind.name}",
-            "description": "Under the id of `data.id`, or a random one. If there is one of that id already, "
+            "description": "`token` of the answer is the token itself, which nobody can be told again."
+            if kind is TOKEN
+            else "Under the id of `data.id`, or a random one. If there is one of that id already, "
             "it is the answer (200), and nothing is changed.",
             "parameters": _CONDITIONS,
-            "requestBody": _body(schema(f"{name}Write"), JSON, required=kind is ACCOUNT),
+            "requestBody": _body(schema(f"{name}Write"), JSON, required=kind in REQUIRED),
             "responses": {**_object_answers(kind, "201", "200"), **_errors(*WRITE_ERRORS)},
         },
         "DELETE": {
@@ -209,7 +240,7 @@ def object_operations(kind: Kind) -> dict[str, dict[str, Any]]:
             "summary": f"Create or replace a {kind.name}",
             "description": "`data` replaces all attributes, `permissions` all permissions; the rest stays.",
             "parameters": _CONDITIONS,
-            "requestBody": _body(schema(f"{name}Write"), JSON, required=kind is ACCOUNT),
+            "requestBody": _body(schema(f"{name}Write"), JSON, required=kind in REQUIRED),
             "responses": {**_object_answers(kind, "200", "201"), **_errors(*WRITE_ERRORS)},
         },
         "PATCH": {
