@@ -40,6 +40,7 @@ from kintoun.resources.context import (
     Context,
     Erase,
     Gate,
+    Listener,
     Observer,
     PastList,
     Rules,
@@ -144,6 +145,9 @@ class Composition:
 
     def past_list(self, answer: PastList) -> None:
         self.service.past_list = answer
+
+    def listen(self, listener: Listener) -> None:
+        self.service.listeners.append(listener)
 
     def heartbeat(self, name: str, check: Callable[[], Awaitable[bool | None]]) -> None:
         self.service.heartbeats[name] = check

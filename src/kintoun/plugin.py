@@ -19,6 +19,7 @@ from kintoun.resources.context import (
     Context,
     Erase,
     Gate,
+    Listener,
     Observer,
     PastList,
     Rules,
@@ -102,6 +103,10 @@ class Registry(Protocol):
 
     def past_list(self, answer: PastList) -> None:
         """Answer the requests for lists whose query string has `_at`."""
+        ...
+
+    def listen(self, listener: Listener) -> None:
+        """Run on every event that a feature announces, in its transaction."""
         ...
 
     def heartbeat(self, name: str, check: Callable[[], Awaitable[bool | None]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from kintoun.model import json
@@ -43,3 +44,18 @@ class Change(NamedTuple):
         """The attributes after the write, or the tombstone."""
         attributes: dict[str, Any] = json.decode(self.new_body.encode())
         return attributes
+
+
+class Event(NamedTuple):
+    """Something that a feature tells the others of, beyond the change of an object: a review was requested.
+
+    `name` is qualified, as `kinto_remote_settings.signer.events.ReviewRequested`; `path` is the object that
+    it happened to, `timestamp` that object's (milliseconds), `user` the id of who did it. `values` is what
+    else there is to say.
+    """
+
+    name: str
+    path: Path
+    timestamp: int
+    user: str | None
+    values: Mapping[str, Any]

@@ -13,7 +13,7 @@ from kintoun.http.cors import Cors
 from kintoun.http.requests import Request
 from kintoun.http.routing import Router
 from kintoun.http.wire import Wire
-from kintoun.model.changes import Change
+from kintoun.model.changes import Change, Event
 from kintoun.model.errors import Detail, InvalidParameters, ProtocolError
 from kintoun.model.kinds import Kind
 from kintoun.model.parameters import DEFAULT_LIMITS, QueryLimits
@@ -45,6 +45,9 @@ Erase = Callable[["Work", str], Awaitable[None]]
 
 PastList = Callable[["Context", Request, ListPath], Awaitable[Answer]]
 """Answers a request for a list as it was at the time that the query string names in `_at`."""
+
+Listener = Callable[["Work", Event], Awaitable[None]]
+"""Called in the transaction for what a feature announces; as a hook before the commit."""
 
 AfterCommit = Callable[[Sequence[Change]], Awaitable[None]]
 """Called once for each request with all its changes, after they are on disk."""
@@ -97,6 +100,7 @@ class Service:
     rules: dict[Kind, Rules] = field(default_factory=dict)
     before_commit: list[tuple[BeforeCommit, Kinds]] = field(default_factory=list)
     after_commit: list[AfterCommit] = field(default_factory=list)
+    listeners: list[Listener] = field(default_factory=list)
     gates: list[Gate] = field(default_factory=list)
     observers: list[Observer] = field(default_factory=list)
     widen: list[Widen] = field(default_factory=list)
@@ -346,6 +350,12 @@ class Context:
         for hook, kinds in self.service.before_commit:
             if not kinds or change.path.kind in kinds:
                 await hook(self.work, change)
+
+    async def announce(self, event: Event) -> None:
+        """Tell those who listen of what a feature did, in its transaction."""
+        assert self.work is not None, "events happen in transactions"
+        for listener in self.service.listeners:
+            await listener(self.work, event)
 
 
 class StaleClaim(Exception):

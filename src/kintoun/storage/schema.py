@@ -86,6 +86,35 @@ STEPS: tuple[tuple[str, ...], ...] = (
             expires {int} NOT NULL
         )""",
     ),
+    (
+        # Messages to others. `place` orders those of a target, `due` is when the next attempt may be made.
+        """CREATE TABLE outbox (
+            id {text} NOT NULL PRIMARY KEY,
+            channel {text} NOT NULL,
+            target {text} NOT NULL,
+            place {text} NOT NULL,
+            payload {text} NOT NULL,
+            created {int} NOT NULL,
+            due {int} NOT NULL,
+            attempts {int} NOT NULL,
+            error {text} NOT NULL
+        )""",
+        "CREATE INDEX outbox_place ON outbox (channel, target, place)",
+        # Those that could not be delivered.
+        """CREATE TABLE outbox_dead (
+            id {text} NOT NULL PRIMARY KEY,
+            channel {text} NOT NULL,
+            target {text} NOT NULL,
+            place {text} NOT NULL,
+            payload {text} NOT NULL,
+            created {int} NOT NULL,
+            due {int} NOT NULL,
+            attempts {int} NOT NULL,
+            error {text} NOT NULL,
+            died {int} NOT NULL
+        )""",
+        "CREATE INDEX outbox_dead_died ON outbox_dead (channel, died)",
+    ),
 )
 
 VERSION_TABLE = "CREATE TABLE IF NOT EXISTS schema_version (version {int} NOT NULL PRIMARY KEY)"
