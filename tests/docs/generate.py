@@ -57,6 +57,11 @@ def settings_page() -> str:
                 f"Settings of the feature `{name}`. {(section.__doc__ or '').strip()}",
             ]
             lines += ["", *_table(section)]
+            for item in msgspec.structs.fields(section):
+                kind = (get_args(bare(item.type)) or (None,))[0]
+                if isinstance(kind, type) and issubclass(kind, Section):
+                    lines += [f"### [[{name}.{item.encode_name}]]", "", (kind.__doc__ or "").strip(), ""]
+                    lines += _table(kind)
     return "\n".join(lines).rstrip() + "\n"
 
 

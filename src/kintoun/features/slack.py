@@ -12,6 +12,7 @@ from msgspec import Meta, field
 
 from kintoun.model import json
 from kintoun.model.changes import Change, Event
+from kintoun.model.kinds import BUCKET, COLLECTION, RECORD
 from kintoun.outbox import Delivery, Failed, Message, Outbox
 from kintoun.outbox.hooks import Hooks, placeholders
 from kintoun.outbox.posting import Poster, check_installed
@@ -73,15 +74,15 @@ class Slack(Plugin):
             check_installed(self.name)
         poster = self._poster = Poster(settings.timeout_seconds)
         debug = settings.debug_dir is not None
-        self._outbox = Outbox(
+        self.outbox = Outbox(
             self.name,
             self.keep if debug else self.send,
             settings,
             immediate=debug,
             close=poster.close,
         )
-        self._outbox.join(registry)
-        registry.before_commit(self.changed)
+        self.outbox.join(registry)
+        registry.before_commit(self.changed, BUCKET, COLLECTION, RECORD)
         registry.listen(self.announced)
         registry.capability(
             "slack",
@@ -99,7 +100,7 @@ class Slack(Plugin):
         for hook in await self._hooks.matching(work, subject):
             text = rendered(hook["template"], placeholders(work.context, subject), escaped)
             channel = hook.get("channel", "")
-            await self._outbox.add(work, subject.path, channel, {"channel": channel, "text": text})
+            await self.outbox.add(work, subject.path, channel, {"channel": channel, "text": text})
 
     def _url(self, channel: str) -> str | None:
         name = channel.removeprefix("#")

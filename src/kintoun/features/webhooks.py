@@ -115,8 +115,8 @@ class Webhooks(Plugin):
         self._hooks = {hook.name: hook for hook in settings.hooks}
         self._keys = {hook.name: [key_of(secret) for secret in hook.secrets] for hook in settings.hooks}
         self._poster = Poster(settings.timeout_seconds)
-        self._outbox = Outbox(self.name, self.send, settings, close=self._poster.close)
-        self._outbox.join(registry)
+        self.outbox = Outbox(self.name, self.send, settings, close=self._poster.close)
+        self.outbox.join(registry)
         registry.before_commit(self.changed)
         registry.listen(self.announced)
         registry.capability(
@@ -140,7 +140,7 @@ class Webhooks(Plugin):
                     body["data"] = change.new
                 if hook.old:
                     body["old"] = change.old
-                await self._outbox.add(work, change.path, hook.name, body)
+                await self.outbox.add(work, change.path, hook.name, body)
 
     async def announced(self, work: Work, event: Event) -> None:
         """Add a message for every receiver of an event."""
@@ -153,7 +153,7 @@ class Webhooks(Plugin):
                 and _among(hook.collections, ids.get("collection_id"))
             ):
                 body = {"type": event.name.rpartition(".")[2], **_told(event, event.name)}
-                await self._outbox.add(work, event.path, hook.name, {**body, "data": dict(event.values)})
+                await self.outbox.add(work, event.path, hook.name, {**body, "data": dict(event.values)})
 
     async def send(self, message: Message) -> None:
         """Post a message to its receiver."""

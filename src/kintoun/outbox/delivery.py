@@ -254,15 +254,11 @@ class Outbox:
                 await transaction.fetch(_FORGET, (message.id,))
 
         await self.store.transact(note)
-        tell = log.error if dead else log.warning
-        tell(
-            "a message became a dead letter" if dead else "a message was not delivered",
-            channel=self.channel,
-            target=message.target,
-            message=message.id,
-            attempt=attempts,
-            error=error,
-        )
+        told = {"channel": self.channel, "target": message.target, "message": message.id, "error": error}
+        if dead:
+            log.error("a message became a dead letter", **told)
+        else:
+            log.warning("a message was not delivered", attempt=attempts, **told)
         return dead
 
     def _pause(self, attempts: int, asked: float) -> float:

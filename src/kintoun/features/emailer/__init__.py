@@ -17,6 +17,7 @@ from kintoun.features.emailer.mail import composed, keep, one_line, queue, send,
 from kintoun.features.emailer.settings import EmailerSettings
 from kintoun.model import json
 from kintoun.model.changes import Change, Event
+from kintoun.model.kinds import BUCKET, COLLECTION, RECORD
 from kintoun.model.paths import Path
 from kintoun.outbox import Message, Outbox
 from kintoun.outbox.hooks import CHANGED, Hook, Hooks, placeholders
@@ -59,9 +60,9 @@ class Emailer(Plugin):
             raise ValueError("emailer: tls and ssl exclude each other")
         self._settings = settings
         self._hooks = Hooks("kinto-emailer", CHANGED, problem_of)
-        self._outbox = Outbox(self.name, self.send, settings, immediate=settings.debug_mailer)
-        self._outbox.join(registry)
-        registry.before_commit(self.changed)
+        self.outbox = Outbox(self.name, self.send, settings, immediate=settings.debug_mailer)
+        self.outbox.join(registry)
+        registry.before_commit(self.changed, BUCKET, COLLECTION, RECORD)
         registry.listen(self.announced)
         registry.capability(
             "emailer",
@@ -90,7 +91,7 @@ class Emailer(Plugin):
             if isinstance(sender, str) and is_address(sender):
                 payload["sender"] = sender
             # Mails about one collection keep their order; those of others need not wait for them.
-            await self._outbox.add(work, subject.path, "/".join(subject.path.ids[:2]), payload)
+            await self.outbox.add(work, subject.path, "/".join(subject.path.ids[:2]), payload)
 
     async def send(self, message: Message) -> None:
         """Let a mail leave on the way that the settings say."""

@@ -20,6 +20,9 @@ from kintoun.outbox import Failed, Message
 LONGEST_HEADER = 500
 """Characters of a subject."""
 
+LINES = SMTP.clone(max_line_length=998)
+"""Lines as long as the standard allows: folded ones gain spaces in some readers."""
+
 
 def one_line(text: str) -> str:
     """A text that can stand in a header: nothing in it begins another one."""
@@ -34,7 +37,7 @@ def composed(message: Message, default_sender: str) -> EmailMessage:
     sender = address_of(payload.get("sender") or default_sender)
     if sender is None:
         raise Failed("no sender: default_sender is not set", final=False)
-    mail = EmailMessage(policy=SMTP)
+    mail = EmailMessage(policy=LINES)
     mail["From"] = sender
     mail["To"] = [each for each in recipients if each is not None]
     mail["Subject"] = one_line(payload["subject"])
