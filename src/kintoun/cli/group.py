@@ -23,7 +23,6 @@ COMMANDS = {
     "backup": "kintoun.cli.backup:backup",
     "restore": "kintoun.cli.restore:restore",
     "purge": "kintoun.cli.purge:purge",
-
     "outbox": "kintoun.cli.outbox:outbox",
     "config": "kintoun.cli.config:config",
     "version": "kintoun.cli.version:version",
