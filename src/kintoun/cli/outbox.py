@@ -21,7 +21,7 @@ from kintoun.storage import Store, open_store
 Result = TypeVar("Result")
 
 channel_option = click.option(
-    "--channel", help="Only messages of this channel: `webhooks`, `emailer`, `slack`, …"
+    "--channel", help="Only messages of this channel: that of `webhooks`, `emailer`, `slack`, or another."
 )
 
 
