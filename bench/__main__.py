@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import curve as growth
+from bench import permissions as listing
 from bench import profile as profiler
 from bench import report
 from bench.campaign import Results, interleave
@@ -230,6 +231,30 @@ def curve(job: Job, engines: list[str], sizes: list[str], deletions: int) -> Non
         text = report.run_markdown(made, desk.facts)
         text += "\n\nDeleting a collection:\n\n" + report.markdown_table(growth.DELETION_HEADINGS, lines)
         desk.publish(f"curve-{engine}", text, report.to_json(made, results, desk.facts, deletions=lines))
+
+
+@main.command()
+@engines_option
+@click.option("--objects", default=100_000, show_default=True, help="Records of the owner.")
+@click.option("--kinto-objects", default=0, show_default=True, help="The same for Kinto; 0 leaves it out.")
+@click.option("--calls", default=5, show_default=True, help="How often each question is asked.")
+@click.option("--markdown", type=click.Path(path_type=Path, exists=True), help="Document to update.")
+def permissions(
+    engines: list[str], objects: int, kinto_objects: int, calls: int, markdown: Path | None
+) -> None:
+    """What GET /permissions costs, for who owns much, who may see little, and who is nobody."""
+    desk = Desk(Job([], calls, 0.0, objects, None, markdown))
+    named = [(engine, objects) for engine in engines] + ([(KINTO, kinto_objects)] if kinto_objects else [])
+    lines = []
+    with desk.arena() as (ground, say):
+        for engine, size in named:
+            lines += listing.lines(listing.measure(ground, engine, size, calls, say))
+    table = Table(*listing.HEADINGS, title="GET /permissions, after another write; medians")
+    for line in lines:
+        table.add_row(*line)
+    desk.console.print(table)
+    text = f"`{desk.facts['command']}`\n\n" + report.markdown_table(listing.HEADINGS, lines)
+    desk.publish("permissions", text, "")
 
 
 @main.command()

@@ -395,3 +395,9 @@ def permissions_conditions(exchange: Exchange, _: Mismatch) -> bool:
     asked = {"If-Match", "If-None-Match"} & set(exchange.ours_request.headers)
     failed = exchange.kinto.status == 500 and exchange.ours.status == 412
     return exchange.path == "/permissions" and bool(asked) and failed
+
+
+def permissions_of_settings(exchange: Exchange, mismatch: Mismatch) -> bool:
+    told = in_scenario("permissions endpoint and settings")(exchange) and value(mismatch, ".permissions")
+    implied = {"collection:create", "group:create", "record:create", "read:attributes"}
+    return told and set(mismatch.ours) <= set(mismatch.kinto) <= set(mismatch.ours) | implied

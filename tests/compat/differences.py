@@ -273,6 +273,14 @@ DIFFERENCES: tuple[Difference, ...] = (
         seen.permissions_conditions,
     ),
     Difference(
+        "permissions-of-settings",
+        "8.6",
+        "What settings give is listed with all that it would imply in an object's own permissions.",
+        "It is listed with what it gives: settings do not reach down, nor do rights to create show anything.",
+        "An entry is there when the request is allowed.",
+        seen.permissions_of_settings,
+    ),
+    Difference(
         "permissions-contain",
         "8.6",
         "`contains_permissions` is refused as an unknown field, though `permissions` is known.",

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from kintoun.resources.access import Access
 from kintoun.settings import Protocol
-from tests.security.rights import NOTHING, Grant, Rights, grants, rights
+from tests.security.rights import CREATE, NOTHING, READ, WRITE, Grant, Rights, grants, rights
 from tests.support.inprocess import SECRET, App, Databases, opened, parsed, principal, settings_for
 
 KINDS = ("bucket", "collection", "group", "record")
@@ -40,6 +40,12 @@ async def world(engine: str, databases: Databases) -> AsyncIterator[App]:
     protocol = Protocol(userid_secret=SECRET, explicit_permissions=False)
     async with opened(settings_for(databases.url(engine), protocol=protocol)) as app:
         yield app
+
+
+def _lineage(path: str) -> list[str]:
+    """The paths of what stands above an object, the topmost first, and its own."""
+    parts = path.split("/")
+    return ["/".join(parts[:end]) for end in range(3, len(parts) + 1, 2)]
 
 
 @dataclass
@@ -114,8 +120,11 @@ def give(app: App, setting: str | None = None, holder: str = "") -> None:
 class Case:
     """One caller with one grant: what happens, and what should."""
 
-    def __init__(self, app: App, place: Place, user: str | None, may: Rights, label: str) -> None:
-        self.app, self.place, self.user, self.may, self.label = app, place, user, may, label
+    def __init__(
+        self, app: App, place: Place, grant: Grant, user: str | None, may: Rights, label: str
+    ) -> None:
+        self.app, self.place, self.grant, self.user, self.may = app, place, grant, user, may
+        self.label = label
         self.refused = 403 if user else 401
         self.wrong: list[str] = []
 
@@ -130,11 +139,52 @@ class Case:
         self.wrong.append(f"{self.label}: {' '.join(map(str, what))}")
 
     async def run(self) -> None:
+        await self.listed()
         await self.reads()
         await self.missing()
         await self.lists()
         await self.writes()
         await self.clears()
+
+    async def listed(self) -> None:
+        """What `/permissions` lists is what the caller may do, once inheritance is read into it."""
+        place, kind = self.place, self.place.kind
+        answer = await self.app.ok("GET /permissions", user=self.user)
+        entries = {entry["uri"]: set(entry["permissions"]) for entry in answer["data"]}
+        own, other = (
+            [(uri.split("/")[-2].removesuffix("s"), uri) for uri in _lineage(place.object(object_id))]
+            for object_id in (place.own_id, place.other_id)
+        )
+        create = f"{kind}:create" in entries.get(place.parent or "/", ())
+        if self.grant.on == "setting":
+            # What settings give is of the kind that they name, and of nothing above or below.
+            mine, theirs = (entries.get(lineage[-1][1], set()) for lineage in (own, other))
+            reads, writes = {"read", "write", "read:attributes"}, {"write"}
+        else:
+            mine, theirs = (
+                {f"{step} {held}" for step, uri in lineage for held in entries.get(uri, ())}
+                for lineage in (own, other)
+            )
+            reads, writes = READ[kind], WRITE[kind]
+            create = create or any(each in CREATE[kind] for each in mine if each.split()[0] != kind)
+        told = Rights(
+            bool(mine & reads),
+            bool(mine & writes),
+            create,
+            bool(theirs & reads),
+            bool(theirs & writes),
+            False,
+        )
+        if told != self.to_be_listed():
+            self.note("GET /permissions tells", told, "where the table says", self.to_be_listed())
+
+    def to_be_listed(self) -> Rights:
+        """The rights that are listed: of those on records, none that settings give (protocol section 8.6)."""
+        may = self.may._replace(list_all=False)
+        if self.grant.on != "setting" or may == NOTHING:
+            return may
+        create = self.grant.permission.endswith("_create")
+        return (NOTHING if self.place.kind == "record" else may)._replace(create=create)
 
     async def reads(self) -> None:
         path = self.place.object(self.place.own_id)
@@ -214,7 +264,7 @@ async def test_every_method_answers_as_the_table_says(world: App, engine: str, k
             place = Place(kind, f"w{cases}")
             await build(world, place, grant, holder)
             may = rights(kind, grant) if meet else NOTHING
-            case = Case(world, place, user, may, f"{grant} to {holder[:20]}, as {user or 'nobody'}")
+            case = Case(world, place, grant, user, may, f"{grant} to {holder[:20]}, as {user or 'nobody'}")
             await case.run()
             give(world, "bucket_write", principal("alice"))
             await world.ok("DELETE /buckets")
@@ -231,7 +281,7 @@ async def test_deleting_one_object_takes_write_on_it(world: App, kind: str) -> N
         place = Place(kind, f"w{n}")
         await build(world, place, grant, principal("carol"))
         may = rights(kind, grant)
-        case = Case(world, place, "carol", may, str(grant))
+        case = Case(world, place, grant, "carol", may, str(grant))
         await case.expect(200 if may.write_all else 403, f"DELETE {place.object(place.other_id)}")
         response = await case.expect(200 if may.write else 403, f"DELETE {place.object(place.own_id)}")
         if response.is_success:

@@ -33,6 +33,11 @@ class Access:
             name = f"{kind.name}_write"
             self._settings[name] = writers | self._settings.get(name, frozenset())
 
+    @property
+    def settings(self) -> Mapping[str, frozenset[str]]:
+        """The principals by the names of the settings."""
+        return self._settings
+
     def given(self, kind: Kind, permissions: Sequence[str], principals: frozenset[str]) -> bool:
         """Whether a setting such as `record_read` names one of the principals."""
         if not self._settings:

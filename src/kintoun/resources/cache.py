@@ -8,7 +8,7 @@ it is the one that was kept, the rows need not be read and joined again.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from kintoun.storage.rows import Clock
 
@@ -31,25 +31,35 @@ class Kept(NamedTuple):
         return self.version == clock.version and self.number == clock.list
 
 
-class ListCache:
+class HasBody(Protocol):
+    """A finished answer."""
+
+    @property
+    def body(self) -> bytes: ...
+
+
+P = TypeVar("P", bound=HasBody)
+
+
+class Pages(Generic[P]):
     """The pages asked for last, up to a number of bytes."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._bytes = 0
-        self._pages: OrderedDict[Key, Kept] = OrderedDict()
+        self._pages: OrderedDict[Key, P] = OrderedDict()
 
-    def get(self, key: Key) -> Kept | None:
+    def get(self, key: Key) -> P | None:
         page = self._pages.get(key)
         if page is not None:
             self._pages.move_to_end(key)
         return page
 
-    def put(self, key: Key, page: Kept) -> None:
-        """Keep a page, unless it alone would take a quarter of the room."""
+    def put(self, key: Key, page: P) -> bool:
+        """Keep a page, unless it alone would take a quarter of the room; returns whether it is kept."""
         size = len(page.body) + OVERHEAD
         if size > self._most // 4:
-            return
+            return False
         old = self._pages.pop(key, None)
         if old is not None:
             self._bytes -= len(old.body) + OVERHEAD
@@ -58,3 +68,7 @@ class ListCache:
         while self._bytes > self._most:
             _, oldest = self._pages.popitem(last=False)
             self._bytes -= len(oldest.body) + OVERHEAD
+        return True
+
+
+ListCache = Pages[Kept]

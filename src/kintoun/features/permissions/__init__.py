@@ -6,11 +6,13 @@ The database selects, filters and sorts them (`select`), Python builds those of 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from kintoun.features.permissions.listing import PATH, get_permissions
 from kintoun.http.routing import Endpoint
 from kintoun.plugin import Plugin, Registry
+from kintoun.resources.cache import Pages
 
 _QUERY = [
     {"$ref": f"#/components/parameters/{name}"} for name in ("limit", "token", "sort", "fields", "filters")
@@ -73,7 +75,8 @@ class PermissionsEndpoint(Plugin):
     name = "permissions"
 
     def setup(self, registry: Registry, settings: Any) -> None:
-        methods = {"HEAD": get_permissions, "GET": get_permissions}
+        answer = partial(get_permissions, Pages(registry.settings.storage.cache_bytes // 4))
+        methods = {"HEAD": answer, "GET": answer}
         registry.endpoint(Endpoint("permissions-plural", PATH, methods, resource=True, operations=OPERATIONS))
         registry.capability(
             "permissions_endpoint",

@@ -27,6 +27,8 @@ KNOWN_FIELDS = frozenset(
 ATTRIBUTES = "read:attributes"
 """Implied by every permission on an object that others stand below: its own attributes may be read."""
 
+READ = frozenset(("read", "write"))
+
 Given = Mapping[Kind | None, frozenset[str]]
 """Permissions by the kind of object they hold on, None for the root."""
 
@@ -66,15 +68,18 @@ class Entries:
     def _permissions(self, kind: Kind, acl: str | None) -> list[str]:
         grants = parse_acl(acl) if acl else {}
         held = {name for name, holders in grants.items() if not self._principals.isdisjoint(holders)}
-        return expanded(kind, held | self._given.get(kind, frozenset()))
+        return expanded(kind, held, self._given.get(kind, frozenset()))
 
 
-def expanded(kind: Kind, held: Collection[str]) -> list[str]:
-    """The permissions that some permissions on an object come to, on the same object."""
-    implied = {ATTRIBUTES} if kind in CHILDREN else set()
+def expanded(kind: Kind, held: Collection[str], given: Collection[str] = frozenset()) -> list[str]:
+    """The permissions that those of an ACL and those of settings come to, on the same object."""
+    # `write` in an ACL reaches what is below, and rights to create show the object; by settings neither does.
+    implied = {ATTRIBUTES} if kind in CHILDREN and (held or not READ.isdisjoint(given)) else set()
     if "write" in held:
-        return sorted({*kind.permissions, *implied})
-    return sorted({*held, *implied})
+        implied.update(kind.permissions)
+    elif "write" in given:
+        implied.update(READ)
+    return sorted({*held, *given, *implied})
 
 
 def given_by_settings(access: Mapping[str, Iterable[str]], principals: frozenset[str]) -> Given:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-from bisect import bisect_left
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlencode
 
-from kintoun.features.permissions.entries import KNOWN_FIELDS, Entries, Given, given_by_settings
-from kintoun.features.permissions.select import COLUMNS, Selection
+from kintoun.features.permissions.entries import KNOWN_FIELDS
+from kintoun.features.permissions.question import Asked, Entry, Position, Question, beside
+from kintoun.features.permissions.select import COLUMNS
 from kintoun.http.answers import Answer, Headers
 from kintoun.http.requests import Request
 from kintoun.model import json, timestamps
-from kintoun.model.filters import is_after, matches, position, sort_objects
-from kintoun.model.kinds import KINDS
+from kintoun.model.filters import position
 from kintoun.model.parameters import QueryLimits, string
-from kintoun.model.paths import ListPath
 from kintoun.model.permissions import EVERYONE
 from kintoun.model.query import Filter, Query, Sort, binding, parse_query, split_query
 from kintoun.model.timestamps import etag
 from kintoun.model.tokens import MAX_TEXT, Token
+from kintoun.resources.cache import Pages
 from kintoun.resources.context import Context, collect
 from kintoun.resources.errors import check_accept
 from kintoun.resources.preconditions import parse_preconditions
@@ -30,31 +28,21 @@ from kintoun.storage.rows import Wanted
 
 PATH = "/permissions"
 
-Entry = dict[str, Any]
-Position = tuple[Any, ...]
 
+class Page(NamedTuple):
+    """The answer to one question by one caller, as long as the `version` of everything is the same.
 
-class Asked(NamedTuple):
-    """What a request asks of the list.
-
-    `filters` and `sort` are without timestamps, which entries do not have; `sort` ends with the URI, by which
-    no two entries are level. `after` is where the page before ended.
+    Of one that would take too much memory no more than the `tag` is kept: it is not `whole`.
     """
 
-    query: Query
-    filters: tuple[Filter, ...]
-    sort: tuple[Sort, ...]
-    limit: int
-    after: Position | None
-
-    @property
-    def in_sql(self) -> bool:
-        """Whether the database can do it all: it does not know which permissions imply others."""
-        fields = [*(item.field for item in self.filters), *(item.field for item in self.sort)]
-        return "permissions" not in fields
+    version: str
+    tag: int
+    body: bytes
+    next_page: str | None
+    whole: bool = True
 
 
-async def get_permissions(context: Context, request: Request) -> Answer:
+async def get_permissions(pages: Pages[Page], context: Context, request: Request) -> Answer:
     """GET and HEAD of everything that the caller has a permission on."""
     check_accept(request)
     await context.load(Wanted())
@@ -66,23 +54,45 @@ async def get_permissions(context: Context, request: Request) -> Answer:
         lambda: _parse(context, request),
         lambda: context.service.cors.check(request),
     )
-    given = given_by_settings(context.service.settings.access, context.principals)
-    entries = await _entries(context, asked, given)
-    headers: Headers = NOT_CACHED
+    question = Question(context, asked)
+    page = await _page(pages, question, request, preconditions.none_match)
+    preconditions.refuse_list(page.tag)
+    tag = ("ETag", etag(page.tag))
+    if preconditions.none_match == page.tag:
+        return Answer(304, b"", (tag,), exposed="list")
+    headers: Headers = (tag, *NOT_CACHED)
+    if request.method == "HEAD":
+        total = str(await question.total())
+        headers = (*headers, ("Total-Objects", total), ("Total-Records", total))
+        return Answer(200, b'{"data":[]}', headers, exposed="totals")
+    if page.next_page is not None:
+        headers = (*headers, ("Next-Page", page.next_page))
+    return Answer(200, page.body, headers, exposed="list")
+
+
+async def _page(pages: Pages[Page], question: Question, request: Request, known: int | None) -> Page:
+    """The page that is asked for: the one kept from before, as long as nothing was written since.
+
+    `known` is the tag of what the caller has.
+    """
+    context = question.context
+    alone = context.work is None  # what a batch has written may never come to be
+    who = blake2b(json.encode(sorted(context.principals)), digest_size=16).hexdigest()
+    key = (who, request.query, request.base)
+    kept = pages.get(key) if alone else None
+    if kept is not None and (kept.whole or kept.tag == known) and kept.version == await question.version():
+        return kept
+    entries = await question.entries()
+    asked, next_page = question.asked, None
     if len(entries) > asked.limit:
         entries = entries[: asked.limit]
-        headers = (*headers, ("Next-Page", _next_page(context, request, asked, entries[-1])))
-    body = _body(asked.query, entries)
-    tag = _tag(body, len(headers))
-    preconditions.refuse_list(tag)
-    headers = (("ETag", etag(tag)), *headers)
-    if preconditions.none_match == tag:
-        return Answer(304, b"", headers[:1], exposed="list")
-    if request.method == "HEAD":
-        total = str(await _total(context, asked, given))
-        headers = (headers[0], *NOT_CACHED, ("Total-Objects", total), ("Total-Records", total))
-        return Answer(200, b'{"data":[]}', headers, exposed="totals")
-    return Answer(200, body, headers, exposed="list")
+        next_page = _next_page(context, request, asked, entries[-1])
+    body = await beside(len(entries), lambda: _body(asked.query, entries))
+    page = Page(question.versions.pop(), _tag(body, next_page is not None), body, next_page)
+    # Unless what was read is of several moments.
+    if alone and not question.versions and not pages.put(key, page):
+        pages.put(key, page._replace(body=b"", whole=False))
+    return page
 
 
 def _parse(context: Context, request: Request) -> Asked:
@@ -133,74 +143,6 @@ def _next_page(context: Context, request: Request, asked: Asked, last: Entry) ->
     )
     kept = [(name, value) for name, value in split_query(request.query) if name not in ("_limit", "_token")]
     return f"{request.url}?{urlencode([*kept, ('_limit', asked.limit), ('_token', token)])}"
-
-
-async def _entries(context: Context, asked: Asked, given: Given) -> list[Entry]:
-    """The entries of the page, and one more when there is a next page."""
-    entries = Entries(context.principals, given)
-    if not asked.in_sql:
-        return (await _sifted(context, asked, entries, given))[: asked.limit + 1]
-    selection = _selection(context, asked.filters, given)
-    page = _built(entries, await _fetch(context, *selection.page(asked.sort, asked.after, asked.limit + 1)))
-    root = entries.root()
-    if root is not None and matches(asked.filters, root) and _is_due(root, asked):
-        place = position(root, asked.sort)
-        index = bisect_left(page, True, key=lambda entry: is_after(entry, asked.sort, place))
-        page.insert(index, root)
-    return page
-
-
-def _is_due(entry: Entry, asked: Asked) -> bool:
-    return asked.after is None or is_after(entry, asked.sort, asked.after)
-
-
-async def _sifted(context: Context, asked: Asked, entries: Entries, given: Given) -> list[Entry]:
-    """What the database cannot select or sort: all that it can, sifted here, beside the event loop."""
-    filters = [filter_ for filter_ in asked.filters if filter_.field.split(".", 1)[0] != "permissions"]
-    rows = await _fetch(context, *_selection(context, filters, given).everything())
-
-    def sift() -> list[Entry]:
-        root = entries.root()
-        found = _built(entries, rows) + ([root] if root is not None else [])
-        found = [entry for entry in found if matches(asked.filters, entry) and _is_due(entry, asked)]
-        return sort_objects(found, asked.sort)
-
-    return await asyncio.to_thread(sift)
-
-
-async def _total(context: Context, asked: Asked, given: Given) -> int:
-    """How many entries match."""
-    entries = Entries(context.principals, given)
-    if not asked.in_sql:
-        return len(await _sifted(context, asked._replace(after=None), entries, given))
-    [[total]] = await _fetch(context, *_selection(context, asked.filters, given).total())
-    root = entries.root()
-    return int(total) + (root is not None and matches(asked.filters, root))
-
-
-def _selection(context: Context, filters: Sequence[Filter], given: Given) -> Selection:
-    rules = context.service.rules
-    kinds = [kind for kind in KINDS if kind in rules and rules[kind].known_fields is None]
-    everywhere = [kind for kind in kinds if given.get(kind)]
-    return Selection(context.service.store.engine.dialect, kinds, context.principals, everywhere, filters)
-
-
-async def _fetch(context: Context, sql: str, values: Sequence[Any]) -> list[Any]:
-    if context.work is None:
-        return await context.service.store.fetch(sql, values)
-    await context.work.unit.flush()
-    return await context.work.unit.transaction.fetch(sql, values)
-
-
-def _built(entries: Entries, rows: Sequence[Any]) -> list[Entry]:
-    lists: dict[str, ListPath] = {}
-    built = []
-    for text, object_id, acl in rows:
-        path = lists.get(text)
-        if path is None:
-            path = lists[text] = ListPath.parse(text)
-        built.append(entries.entry(path.kind, path.parents, object_id, f"{text}/{object_id}", acl))
-    return built
 
 
 def _body(query: Query, entries: Sequence[Entry]) -> bytes:

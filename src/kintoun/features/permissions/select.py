@@ -1,9 +1,7 @@
 # ruff: noqa: S608 - statements are composed of constants, values are parameters
 """Entries as SQL: which there are, filtered, sorted and paged by the database.
 
-Measured with 100,000 records of the caller's own in 100 collections, per page of 100: 0.2 s of CPU for all of
-them (SQLite; they have to be sorted), 5 ms without the records, as administrators ask, or for one id; 1.6 s
-when `permissions` are filtered by, which is done in Python.
+`python -m bench permissions` measures what that costs.
 
 Every field of an entry but `permissions` is an expression of type text over the row of an object and that of
 its list, NULL where entries of its kind lack the field. `kintoun.model.filters` says what every clause must
@@ -12,7 +10,7 @@ mean.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from kintoun.model.filters import matches
@@ -30,8 +28,37 @@ _ENGINES: dict[Dialect, Callable[[Parameters, frozenset[str]], Fields]] = {
     Dialect.SQLITE: SQLiteFields,
     Dialect.POSTGRESQL: PostgreSQLFields,
 }
+_AMONG: dict[Dialect, Callable[[str, str], str]] = {
+    Dialect.SQLITE: lambda column, select: f"{column} IN ({select})",
+    # As an array it is there before the planner's guesses matter, and both columns of the index go by it.
+    Dialect.POSTGRESQL: lambda column, select: f"{column} = ANY (ARRAY({select}))",
+}
 _ROW = "SELECT p.path, p.id, p.grants"
 _COMPARISONS = {Op.LT: "<", Op.MAX: "<=", Op.GT: ">", Op.MIN: ">="}
+
+
+Held = Mapping[Kind, Sequence[bytes]]
+"""The digests of ACLs, by the kind of the objects that have them."""
+
+
+def versioned(sql: str) -> str:
+    """The statement that puts a row before those of another: what changes with every change of any list."""
+    version = "SELECT CAST(CAST(coalesce(sum(k.version + 1), 0) AS BIGINT) AS TEXT) AS path"
+    return f"{version}, '' AS id, '' AS grants FROM clock k UNION ALL SELECT * FROM ({sql}) AS page"
+
+
+NOTHING = "SELECT '' AS path, '' AS id, '' AS grants WHERE 1 = 0"
+"""The statement without a row."""
+
+_HEX = {Dialect.SQLITE: "hex(e.acl)", Dialect.POSTGRESQL: "encode(e.acl, 'hex')"}
+
+
+def holdings(dialect: Dialect, principals: Sequence[str], limit: int) -> tuple[str, list[Any]]:
+    """The statement for what principals hold by which ACLs: permission, and digest in hexadecimal digits."""
+    marks = ", ".join(f"${n}" for n in range(1, len(principals) + 1))
+    columns = f"e.permission AS path, {_HEX[dialect]} AS id, '' AS grants"
+    sql = f"SELECT DISTINCT {columns} FROM acl_entry e WHERE e.principal IN ({marks}) LIMIT {limit}"
+    return sql, list(principals)
 
 
 class Selection:
@@ -44,8 +71,11 @@ class Selection:
         principals: Collection[str],
         everywhere: Collection[Kind],
         filters: Sequence[Filter],
+        held: Held | None = None,
     ) -> None:
-        """`kinds` are those listed at all, `everywhere` those of which all objects are."""
+        """`kinds` are those listed at all, `everywhere` those of which all objects are, `held` the ACLs
+        whose objects are to be listed, when they are known already.
+        """
         # Numbered as PostgreSQL does, whatever the engine: that is what `fetch` takes.
         self._params = Parameters(Dialect.POSTGRESQL)
         self._fields = _ENGINES[dialect](self._params, frozenset())
@@ -53,20 +83,40 @@ class Selection:
         wanted = [kind for kind in kinds if matches(named, {"resource_name": kind.name})]
         own = [kind for kind in wanted if kind not in everywhere]
         others = [kind for kind in wanted if kind in everywhere]
+        self._among = _AMONG[dialect]
         sources = []
-        if own:
+        if own and held is None:
             sources.append(self._own(own, sorted(principals)))
+        elif held is not None:
+            sources += [self._held([kind], held[kind]) for kind in own if held.get(kind)]
         if others:
-            sources.append(_source(others, "TRUE"))
+            sources.append(self._source(others, "TRUE"))
         if not sources:
-            sources.append(_source((), "FALSE"))
+            sources.append(self._source((), "FALSE"))
         conditions = [self._condition(filter_) for filter_ in filters]
         where = " AND ".join(f"({condition})" for condition in conditions) or "TRUE"
         self._from = f"FROM ({' UNION ALL '.join(sources)}) AS p WHERE {where}"
 
     def _own(self, kinds: Sequence[Kind], principals: Sequence[str]) -> str:
         marks = ", ".join(self._params.add(principal) for principal in principals)
-        return _source(kinds, f"o.acl IN (SELECT e.acl FROM acl_entry e WHERE e.principal IN ({marks}))")
+        named = f"SELECT e.acl FROM acl_entry e WHERE e.principal IN ({marks})"
+        return self._source(kinds, self._among("o.acl", named))
+
+    def _held(self, kinds: Sequence[Kind], acls: Sequence[bytes]) -> str:
+        return self._source(kinds, f"o.acl IN ({', '.join(self._params.add(acl) for acl in acls)})")
+
+    def _source(self, kinds: Sequence[Kind], condition: str) -> str:
+        """The live objects of some kinds that meet a condition, with the fields of their entries."""
+        wanted = " OR ".join(map(_is, kinds)) or "FALSE"
+        return (
+            f"SELECT k.path || '/' || o.id AS uri, o.id AS id, {_name(kinds)} AS resource_name,"
+            f" {_bucket()} AS bucket_id, {_collection(kinds)} AS collection_id,"
+            f" {_own_id(kinds, 'group')} AS group_id, {_own_id(kinds, 'record')} AS record_id,"
+            " k.path AS path, o.grants AS grants FROM object o JOIN clock k ON k.list = o.list"
+            f" WHERE o.deleted = 0 AND {condition}"
+            # The index of ACLs knows the list: of what is not wanted no row is looked at.
+            f" AND {self._among('o.list', f'SELECT k.list FROM clock k WHERE {wanted}')}"
+        )
 
     def page(self, sort: Sequence[Sort], after: Sequence[Any] | None, limit: int) -> tuple[str, list[Any]]:
         """The statement for `limit` rows in order, after the position that the sort fields' values name."""
@@ -129,19 +179,6 @@ def _order(sort: Sequence[Sort]) -> str:
     """What is missing stands after everything."""
     directions = {True: "DESC NULLS FIRST", False: "ASC NULLS LAST"}
     return ", ".join(f"p.{field} {directions[descending]}" for field, descending in sort)
-
-
-def _source(kinds: Sequence[Kind], condition: str) -> str:
-    """The live objects of some kinds that meet a condition, with the fields of their entries."""
-    return (
-        f"SELECT k.path || '/' || o.id AS uri, o.id AS id, {_name(kinds)} AS resource_name,"
-        f" {_bucket()} AS bucket_id, {_collection(kinds)} AS collection_id,"
-        f" {_own_id(kinds, 'group')} AS group_id, {_own_id(kinds, 'record')} AS record_id,"
-        " k.path AS path, o.grants AS grants FROM object o JOIN clock k ON k.list = o.list"
-        f" WHERE o.deleted = 0 AND {condition}"
-        # The index of ACLs knows the list: of what is not wanted no row is looked at.
-        f" AND o.list IN (SELECT k.list FROM clock k WHERE {' OR '.join(map(_is, kinds)) or 'FALSE'})"
-    )
 
 
 def _name(kinds: Sequence[Kind]) -> str:
