@@ -206,7 +206,7 @@ def _there(row: Stored | None) -> bool:
 
 async def keep_the_name(_: Work, change: Change) -> None:
     """Refuse a bucket that the alias would hide from everybody."""
-    if change.path.kind is BUCKET and change.path.id == ALIAS and change.action == "create":
+    if change.path.id == ALIAS and change.action == "create":
         raise invalid("body", "data.id", f"`{ALIAS}` stands for everybody's own bucket")
 
 
@@ -229,7 +229,7 @@ class DefaultBucket(Plugin):
 
         registry.alias(ALIAS, alias)
         registry.user_info(describe)
-        registry.before_commit(keep_the_name)
+        registry.before_commit(keep_the_name, BUCKET)
         registry.capability(
             "default_bucket",
             "The default bucket is an alias for a personal bucket where collections are created implicitly.",
