@@ -132,7 +132,8 @@ class PersonalContext(Context):
     def __init__(self, context: Context, request: Request, owner: str, implied: tuple[Path, ...]) -> None:
         super().__init__(context.service, request)
         self.claim, self.user, self.principals = context.claim, context.user, context.principals
-        self.changes, self.notes, self._claims = context.changes, context.notes, context._claims
+        self.changes, self.notes, self.needs = context.changes, context.notes, context.needs
+        self._claims = context._claims
         self.work = Work(context.work.unit, self) if context.work is not None else None
         self._owner = owner
         self._implied = implied
