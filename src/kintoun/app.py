@@ -14,7 +14,7 @@ import structlog
 from kintoun.config import feature
 from kintoun.http import asgi, rsgi
 from kintoun.http.answers import Answer, error_answer
-from kintoun.http.asgi import Receive, Scope, Send
+from kintoun.http.asgi import Receive, Respond, Scope, Send
 from kintoun.http.cors import Cors
 from kintoun.http.limits import Base, Limits
 from kintoun.http.requests import Request
@@ -101,6 +101,7 @@ class Composition:
         self._policies: dict[str, tuple[PolicyFactory, int]] = {}
         self._background: list[tuple[Callable[[], Awaitable[None]], str | None]] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self.wraps: list[Callable[[Respond], Respond]] = []
 
     # What features call
 
@@ -158,8 +159,13 @@ class Composition:
     def gate(self, check: Gate) -> None:
         self.service.gates.append(check)
 
-    def observe(self, hook: Observer) -> None:
+    def observe(self, hook: Observer, *, batched: bool = False) -> None:
         self.service.observers.append(hook)
+        if batched:
+            self.service.batch_observers.append(hook)
+
+    def around(self, wrap: Callable[[Respond], Respond]) -> None:
+        self.wraps.append(wrap)
 
     # Wiring
 
@@ -249,11 +255,7 @@ class Composition:
         context = Context(self.service, request)
         answer = await self.respond(request, context)
         seconds = time.perf_counter() - began
-        for hook in self.service.observers:
-            try:
-                hook(request, answer, context.user, seconds)
-            except Exception:
-                log.exception("an observer failed", hook=getattr(hook, "__qualname__", repr(hook)))
+        self.service.tell(self.service.observers, request, answer, context.user, seconds)
         return answer
 
     def _ended(self) -> bool:
@@ -301,7 +303,9 @@ class Application:
         limits = Limits(most.body_bytes, most.url_bytes, most.header_bytes, most.body_seconds)
         base = Base(settings.http.public_scheme, settings.http.public_host)
         observed = bool(composition.service.observers)
-        respond = composition.respond_observed if observed else composition.respond
+        respond: Respond = composition.respond_observed if observed else composition.respond
+        for wrap in composition.wraps:
+            respond = wrap(respond)
         parts = (respond, composition.service.wire, limits, base)
         self._asgi = asgi.Adapter(*parts)
         self.__rsgi__ = rsgi.Adapter(*parts)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Protocol
 
+from kintoun.http.asgi import Respond
 from kintoun.http.routing import Endpoint
 from kintoun.model.kinds import Kind
 from kintoun.resources.aliases import Alias
@@ -124,8 +125,15 @@ class Registry(Protocol):
         """Run before each request is dispatched, those of a batch too; may refuse it by raising."""
         ...
 
-    def observe(self, hook: Observer) -> None:
-        """Tell of each answer of a request, with the caller's id and the seconds that it took."""
+    def observe(self, hook: Observer, *, batched: bool = False) -> None:
+        """Tell of each answer of a request, with the caller's id and the seconds that it took.
+
+        When `batched`, of the requests of batches too, once their batch is committed.
+        """
+        ...
+
+    def around(self, wrap: Callable[[Respond], Respond]) -> None:
+        """Put `wrap(respond)` in the place of what answers requests; what came last stands outermost."""
         ...
 
 

@@ -15,7 +15,7 @@ Handler = Callable[[Any, Request], Awaitable[Answer]]
 """A handler takes the caller's context (see `resources.context`) and the request."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Endpoint:
     """Everything that one URL pattern serves.
 

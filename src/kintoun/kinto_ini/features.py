@@ -103,7 +103,7 @@ def _form(info: msgspec.inspect.Type) -> table.Form:
             case msgspec.inspect.IntType() | msgspec.inspect.FloatType():
                 return "number"
             case msgspec.inspect.ListType():
-                return "words"
+                return "numbers" if _form(inner.item_type) == "number" else "words"
             case msgspec.inspect.UnionType():
                 return _form(inner)
     return "text"

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any, Literal, NamedTuple
 
-Form = Literal["text", "number", "flag", "words"]
+Form = Literal["text", "number", "flag", "words", "numbers"]
 
 TRUE = frozenset({"t", "true", "y", "yes", "on", "1"})
 FALSE = frozenset({"f", "false", "n", "no", "off", "0", ""})
@@ -93,6 +93,7 @@ NEEDLESS: list[tuple[re.Pattern[str], str]] = [
             r"pyramid\.\w+$|debugtoolbar\.|handle_exceptions$|initialization_sequence$",
             "belongs to the web framework",
         ),
+        (r"prometheus_created_metrics_enabled$", "there are no `_created` series"),
         (r"logger_renderer$|logging_renderer$|color$", "logs have one form"),
     ]
 ]
@@ -102,7 +103,8 @@ WITHOUT_COUNTERPART: list[tuple[re.Pattern[str], str]] = [
     for pattern, reason in [
         (r"event_listeners", "listeners written for Kinto cannot be loaded; write a plugin"),
         (r"\w+_id_generator$", "ids of new records are always UUIDs; any id that a client chooses is kept"),
-        (r"sentry_|newrelic_|profiler_|statsd_", "this monitoring system is not supported"),
+        (r"metrics_matchdict_fields$", "ids never become labels of metrics"),
+        (r"newrelic_|profiler_|statsd_", "this monitoring system is not supported"),
         (r"transaction_per_request$", "every request is one transaction"),
         (r"set |get ", "changes of the global configuration are not read"),
     ]
@@ -133,6 +135,8 @@ def read_as(form: Form, text: str) -> Any:
     match form:
         case "words":
             return words(text)
+        case "numbers":
+            return [_number(word) for word in words(text)]
         case "flag":
             return flag(text)
         case "number":

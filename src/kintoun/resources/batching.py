@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -39,13 +41,22 @@ async def post_batch(context: Context, request: Request) -> Answer:
     for child, sub in zip(contexts, requests, strict=True):
         child.needs = _needs_of(sub, await _get_ready(child, sub))
 
+    told: list[tuple[Request, Answer, str | None, float]] = []
+    run = partial(_run_observed, told) if context.service.batch_observers else _run
+
     async def act(work: Work) -> Answer:
-        answers = [await _run(work, child, sub) for child, sub in zip(contexts, requests, strict=True)]
+        told.clear()
+        answers = [
+            _item(*(await run(work, child, sub))) for child, sub in zip(contexts, requests, strict=True)
+        ]
         return Answer(200, b'{"responses":[' + b",".join(answers) + b"]}")
 
     if not requests:
         return Answer(200, b'{"responses":[]}')
-    return await context.write(Needs.union(child.needs or Needs() for child in contexts), act)
+    answer = await context.write(Needs.union(child.needs or Needs() for child in contexts), act)
+    for each in told:
+        context.service.tell(context.service.batch_observers, *each)
+    return answer
 
 
 async def _get_ready(context: Context, request: Request) -> Place:
@@ -121,8 +132,18 @@ def _needs_of_post(request: Request, place: ListPath) -> Needs:
     return needs_of(place.object(given))
 
 
-async def _run(work: Work, context: Context, request: Request) -> bytes:
-    """The answer to one request of the batch, as the JSON of its item."""
+async def _run_observed(
+    told: list[tuple[Request, Answer, str | None, float]], work: Work, context: Context, request: Request
+) -> tuple[Context, Request, Answer]:
+    """As `_run`, keeping what the observers will be told."""
+    began = time.perf_counter()
+    context, request, answer = await _run(work, context, request)
+    told.append((request, answer, context.user, time.perf_counter() - began))
+    return context, request, answer
+
+
+async def _run(work: Work, context: Context, request: Request) -> tuple[Context, Request, Answer]:
+    """The answer to one request of the batch, and the request: where there was a redirect, the last one."""
     unit = work.unit
     mark, changes = unit.mark(), len(work.context.changes)
     context.work = Work(unit, context)
@@ -146,7 +167,7 @@ async def _run(work: Work, context: Context, request: Request) -> bytes:
         unit.rollback(mark)
         del work.context.changes[changes:]
         answer = error_answer(error)
-    return _item(context, request, answer)
+    return context, request, answer
 
 
 def _redirected(request: Request, answer: Answer) -> Request:

@@ -46,6 +46,10 @@ class Pages(Generic[P]):
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self.hits = 0
+        """How often a finished page was answered."""
+        self.misses = 0
+        """How often one had to be made."""
         self._bytes = 0
         self._pages: OrderedDict[Key, P] = OrderedDict()
 
@@ -57,6 +61,7 @@ class Pages(Generic[P]):
 
     def put(self, key: Key, page: P) -> bool:
         """Keep a page, unless it alone would take a quarter of the room; returns whether it is kept."""
+        self.misses += 1
         size = len(page.body) + OVERHEAD
         if size > self._most // 4:
             return False

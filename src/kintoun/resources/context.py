@@ -13,6 +13,7 @@ from kintoun.http.cors import Cors
 from kintoun.http.requests import Request
 from kintoun.http.routing import Router
 from kintoun.http.wire import Wire
+from kintoun.measures import Measures
 from kintoun.model.changes import Change, Event
 from kintoun.model.errors import Detail, InvalidParameters, ProtocolError
 from kintoun.model.kinds import Kind
@@ -106,6 +107,8 @@ class Service:
     widen: list[Widen] = field(default_factory=list)
     erase: list[Erase] = field(default_factory=list)
     past_list: PastList | None = None
+    batch_observers: list[Observer] = field(default_factory=list)
+    measures: Measures = field(default_factory=Measures)
     capabilities: dict[str, dict[str, Any]] = field(default_factory=dict)
     heartbeats: dict[str, Callable[[], Awaitable[bool | None]]] = field(default_factory=dict)
     root_settings: dict[str, Any] = field(default_factory=dict)
@@ -128,6 +131,21 @@ class Service:
                 log.exception(
                     "a hook after the commit failed", hook=getattr(hook, "__qualname__", repr(hook))
                 )
+
+    def tell(
+        self,
+        observers: Sequence[Observer],
+        request: Request,
+        answer: Answer,
+        user: str | None,
+        seconds: float,
+    ) -> None:
+        """Tell observers of an answer, which leaves whatever they do."""
+        for hook in observers:
+            try:
+                hook(request, answer, user, seconds)
+            except Exception:
+                log.exception("an observer failed", hook=getattr(hook, "__qualname__", repr(hook)))
 
     def rules_of(self, kind: Kind) -> Rules:
         return self.rules.get(kind, _NO_RULES)

@@ -142,6 +142,8 @@ async def present_list(context: Context, request: Request, path: ListPath) -> An
         kept = read_page(context, request, asked, found)
         if whole and context.work is None:  # a version that is not committed may never come to be
             context.service.pages.put(key, kept)
+    else:
+        context.service.pages.hits += 1
     return page_answer(context, path, asked, found, kept)
 
 

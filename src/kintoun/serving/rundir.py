@@ -15,11 +15,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from kintoun.measures.shared import RUN_DIRECTORY
+
 if sys.platform != "win32":
     import fcntl
-
-VARIABLE = "KINTOUN_RUN_DIRECTORY"
-"""The variable by which a worker learns where it is."""
 
 PREFIX = "kintoun-run-"
 _OWNER = "owner"
@@ -32,17 +31,17 @@ def run_directory() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix=PREFIX))
     with (path / _OWNER).open("wb") as owner:
         _hold(owner)
-        os.environ[VARIABLE] = str(path)
+        os.environ[RUN_DIRECTORY] = str(path)
         try:
             yield path
         finally:
-            os.environ.pop(VARIABLE, None)
+            os.environ.pop(RUN_DIRECTORY, None)
             shutil.rmtree(path, ignore_errors=True)
 
 
 def say_ready() -> None:
     """Called by a worker that is about to serve."""
-    path = os.environ.get(VARIABLE)
+    path = os.environ.get(RUN_DIRECTORY)
     if path is not None:
         _mark(Path(path), os.getpid()).touch()
 

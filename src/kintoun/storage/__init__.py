@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from kintoun.settings import Storage
 from kintoun.storage.engine import Engine, Steps, Transaction
@@ -11,6 +11,13 @@ from kintoun.storage.lanes import Job, Lanes
 from kintoun.storage.rows import Found, Wanted
 
 T = TypeVar("T")
+Call = Callable[..., Awaitable[Any]]
+
+
+class Fetch(Protocol):
+    """How statements are run: see `Engine.fetch`."""
+
+    def __call__(self, sql: str, args: Sequence[Any] = ()) -> Awaitable[list[Any]]: ...
 
 
 class Store:
@@ -22,6 +29,25 @@ class Store:
         self._lanes = Lanes(engine, settings.group_commit)
         self.read: Callable[[Wanted], Awaitable[Found]] = engine.read
         """The answer to a question, from one snapshot. Raises `Unavailable`."""
+        self.write: Callable[[Job], Awaitable[Any]] = self._lanes.write
+        """Run a write and return its result once it is committed: see `Lanes.write`."""
+        self.fetch: Fetch = engine.fetch
+        """The rows of a reading statement of the engine's dialect, its parameters numbered `$1`, `$2`, … on
+        every engine. It may take long. Raises `Unavailable`."""
+
+    def watch(self, wrap: Callable[[str, Call], Call]) -> None:
+        """Put `wrap(name, call)` in the place of `read`, `write` and `fetch`, to time them."""
+        self.read = wrap("read", self.read)
+        self.write = wrap("write", self.write)
+        self.fetch = wrap("fetch", self.fetch)
+
+    def watch_groups(self, hook: Callable[[int, float], None]) -> None:
+        """Call `hook(size, seconds)` with each group of writes that was committed."""
+        self._lanes.watch(hook)
+
+    def connections(self) -> dict[str, int]:
+        """How many connections to the database this process has, by what they do; none for SQLite."""
+        return self.engine.connections()
 
     async def open(self) -> None:
         """Connect. Raises `Unavailable` when the database cannot be reached."""
@@ -38,15 +64,6 @@ class Store:
         Returns the version that the schema had before.
         """
         return await self.engine.migrate(features or {})
-
-    async def fetch(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
-        """The rows of a reading statement of the engine's dialect, its parameters numbered `$1`, `$2`, … on
-        every engine. It may take long. Raises `Unavailable`."""
-        return await self.engine.fetch(sql, args)
-
-    async def write(self, job: Job) -> Any:
-        """Run a write and return its result once it is committed: see `Lanes.write`."""
-        return await self._lanes.write(job)
 
     async def transact(self, action: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run an action in a transaction of its own, for background work and the tables of features.

@@ -113,6 +113,10 @@ class Engine(Protocol):
         """
         ...
 
+    def connections(self) -> dict[str, int]:
+        """How many connections there are, by what they do: `idle`, `busy`, and those that `wait` for one."""
+        ...
+
     async def ping(self) -> None:
         """Raise `Unavailable` when the database does not answer."""
         ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
@@ -69,6 +70,11 @@ class Lanes:
         self._group = group
         self._queues: dict[str, deque[_Waiting]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._watcher: Callable[[int, float], None] | None = None
+
+    def watch(self, hook: Callable[[int, float], None]) -> None:
+        """Call `hook(size, seconds)` with each group that was committed."""
+        self._watcher = hook
 
     async def write(self, job: Job) -> Any:
         """Run a job, together with others perhaps, and return its result once it is committed.
@@ -146,6 +152,7 @@ class Lanes:
                 waiting.settle()
 
     async def _attempt(self, group: Sequence[_Waiting]) -> None:
+        began = time.perf_counter()
         transaction = await self._engine.begin()
         try:
             unit = Unit(transaction)
@@ -157,6 +164,8 @@ class Lanes:
             await transaction.rollback()
             raise
         await transaction.commit()
+        if self._watcher is not None:
+            self._watcher(len(group), time.perf_counter() - began)
 
 
 async def _repeated(attempt: Callable[[], Awaitable[T]]) -> T:

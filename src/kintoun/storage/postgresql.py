@@ -126,17 +126,23 @@ class Pool:
         self._settings = settings
         self._free: list[Connection] = []
         self._slots = asyncio.Semaphore(settings.pool_size)
+        self._busy = 0
+        self._waiting = 0
 
     async def take(self) -> Connection:
         """A connection of one's own, until `give` or `drop`. Raises `Unavailable`."""
         if self._slots.locked() or not self._free:
+            self._waiting += 1
             try:
                 async with asyncio.timeout(self._settings.timeout_seconds):
                     await self._slots.acquire()
             except TimeoutError as error:
                 raise Unavailable("all connections to the database are in use") from error
+            finally:
+                self._waiting -= 1
         else:
             await self._slots.acquire()
+        self._busy += 1
         while self._free:
             connection = self._free.pop()
             if not connection.raw.is_closed():
@@ -144,7 +150,7 @@ class Pool:
         try:
             return Connection(await self.connect())
         except BaseException as error:
-            self._slots.release()
+            self._leave()
             if isinstance(error, (*_LOST, asyncpg.PostgresError)):
                 raise Unavailable(f"the database cannot be reached: {error}") from error
             raise
@@ -163,12 +169,20 @@ class Pool:
     def give(self, connection: Connection) -> None:
         """Put back a connection that is in no transaction."""
         self._free.append(connection)
-        self._slots.release()
+        self._leave()
 
     async def drop(self, connection: Connection) -> None:
         """Close a connection that failed."""
-        self._slots.release()
+        self._leave()
         connection.raw.terminate()
+
+    def _leave(self) -> None:
+        self._busy -= 1
+        self._slots.release()
+
+    def use(self) -> dict[str, int]:
+        """How many connections are `idle` or `busy`, and how many wait for one."""
+        return {"idle": len(self._free), "busy": self._busy, "waiting": self._waiting}
 
     async def close(self) -> None:
         while self._free:
@@ -226,6 +240,9 @@ class PostgreSQL:
                 self.pool.give(connection)
                 return rows
         raise AssertionError("the loop returns or raises")
+
+    def connections(self) -> dict[str, int]:
+        return self.pool.use()
 
     async def ping(self) -> None:
         await self.fetch("SELECT 1")

@@ -204,6 +204,9 @@ class SQLite:
         except sqlite3.Error as error:
             raise Unavailable(str(error)) from error
 
+    def connections(self) -> dict[str, int]:
+        return {}
+
     async def ping(self) -> None:
         try:
             assert self._reader is not None, "the store is open"
