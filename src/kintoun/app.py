@@ -188,6 +188,10 @@ class Composition:
                 "Validates collection records with JSON schemas.",
                 f"{self.settings.project.docs}concepts/schemas/",
             )
+        replicas = self.service.store.replicas
+        if replicas is not None:
+            self.background(replicas.watch)
+            self.heartbeat("replicas", replicas.answers)
         self.background(lambda: reclaim(self.service.store, self._reclaimed))
         for name in self.settings.features:
             feature(name)().setup(self, self.settings.sections.get(name))

@@ -70,6 +70,19 @@ class Storage(Section, frozen=True):
     pool_size: Annotated[
         int, Meta(ge=2, le=1000, description="Most connections one worker opens to PostgreSQL.")
     ] = 10
+    replicas: Annotated[
+        list[Annotated[str, Meta(pattern="^postgres(ql)?://.")]],
+        Meta(description="Streaming replicas of the PostgreSQL database, which take part in reading."),
+    ] = field(default_factory=list)
+    replica_reads: Annotated[
+        Literal["anonymous", "all"],
+        Meta(
+            description="Whose reads replicas answer; with `all`, what is revoked is revoked after the lag."
+        ),
+    ] = "anonymous"
+    replica_lag_seconds: Annotated[
+        float, Meta(ge=0.5, le=3600, description="How far behind the primary a replica may be that is used.")
+    ] = 10.0
     timeout_seconds: Annotated[
         Seconds, Meta(description="How long a request waits for the database before it is answered 503.")
     ] = 15.0

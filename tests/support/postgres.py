@@ -62,6 +62,26 @@ class Postgres:
         server._launch()
         return server
 
+    def standby(self, directory: Path | str) -> Postgres:
+        """A hot standby that streams from this server, once it has a copy of its data in `directory`."""
+        other = Postgres(Path(directory).resolve())
+        other._make_directory()
+        copy = ["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync"]
+        subprocess.run(
+            [self._bin / "pg_basebackup", *copy, "-D", other._data, "-d", self.uri],
+            check=True,
+            capture_output=True,
+            user=other._user,
+            cwd=other._directory,
+            timeout=START_SECONDS,
+        )
+        other._launch()
+        return other
+
+    def promote(self) -> None:
+        """Make a primary of a standby, and wait until it is one."""
+        assert self.psql("SELECT pg_promote(true, 60)") == "t", self.log()[-4000:]
+
     @property
     def uri(self) -> str:
         """The DSN of the database `postgres`, as asyncpg, psycopg2 and SQLAlchemy take it."""
@@ -159,7 +179,7 @@ class Postgres:
             raise RuntimeError("PostgreSQL is not running")
         return self._process
 
-    def _prepare(self) -> None:
+    def _make_directory(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
         if self._user is not None:
             ensure_user_exists(self._user)
@@ -167,6 +187,9 @@ class Postgres:
             ensure_prefix_permissions(self._bin)
             ensure_folder_permissions(self._bin.parent, 0o555)
             shutil.chown(self._directory, self._user)
+
+    def _prepare(self) -> None:
+        self._make_directory()
         if (self._data / "PG_VERSION").exists():
             return
         options = ["--auth=trust", "--encoding=UTF8", "--locale=C", "--username=postgres", "--no-sync"]

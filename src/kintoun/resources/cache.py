@@ -24,11 +24,13 @@ class Kept(NamedTuple):
 
     number: int
     version: int
+    timestamp: int
     body: bytes
     next_page: str | None
 
     def fits(self, clock: Clock) -> bool:
-        return self.version == clock.version and self.number == clock.list
+        # The timestamp tells versions apart that a primary lost and the replica in its place counted again.
+        return (self.version, self.number, self.timestamp) == (clock.version, clock.list, clock.timestamp)
 
 
 class HasBody(Protocol):

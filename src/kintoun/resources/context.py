@@ -191,9 +191,11 @@ class Context:
         "changes",
         "claim",
         "confirmed",
+        "floor",
         "needs",
         "notes",
         "principals",
+        "replica",
         "request",
         "service",
         "user",
@@ -214,6 +216,8 @@ class Context:
         self.confirmed: list[Claim] = []
         """What this transaction has confirmed: a batch that changes a password goes on as whom it began."""
         self.notes: dict[str, Any] = {}
+        self.replica: Callable[[Wanted], Awaitable[Found]] | None = None
+        self.floor = 0
 
     @property
     def anonymous(self) -> bool:
@@ -271,13 +275,17 @@ class Context:
         """The answer to a question; the caller's groups come with it, and its credentials are confirmed."""
         claim = self.claim
         if claim is None:
-            return await (self.service.store.read(wanted) if self.work is None else self._read(wanted))
+            if self.work is None and self.replica is None:
+                return await self.service.store.read(wanted)
+            return await self._read(wanted)
         witness = self._witness(claim)
         points = wanted.points if witness is None else (*wanted.points, witness)
         _, _, clock, page, total = wanted
         found = await self._read(Wanted(points, claim.principals, clock, page, total))
         if witness is not None:
             if not confirmed(claim, found.points.pop()):
+                if self.replica is not None:
+                    raise Behind
                 await self._doubt(claim)
                 return await self.load(wanted)
             if self.work is not None:
@@ -288,7 +296,12 @@ class Context:
     async def _read(self, wanted: Wanted) -> Found:
         if self.work is not None:
             return await self.work.unit.read(wanted)
-        return await self.service.store.read(wanted)
+        if self.replica is None:
+            return await self.service.store.read(wanted)
+        found = await self.replica(wanted)
+        if self.floor and (found.clock is None or found.clock.timestamp < self.floor):
+            raise Behind
+        return found
 
     def _witness(self, claim: Claim) -> Path | None:
         """What has to be looked at before the claim is believed."""
@@ -382,6 +395,10 @@ class StaleClaim(Exception):
     def __init__(self, request: Request) -> None:
         super().__init__()
         self.request = request
+
+
+class Behind(Exception):
+    """A replica knows less than the request that it was asked to answer."""
 
 
 _ANYBODY = frozenset((EVERYONE,))

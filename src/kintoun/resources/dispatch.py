@@ -19,6 +19,7 @@ from kintoun.model.errors import (
 from kintoun.model.timestamps import http_date, now
 from kintoun.resources.aliases import through_alias
 from kintoun.resources.context import Context
+from kintoun.resources.replicated import ask_replica
 
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 
@@ -49,12 +50,20 @@ async def dispatch(context: Context, request: Request) -> Answer:
     handler = _handler(context, request, endpoint)
     if not endpoint.resource or method not in SAFE:
         return await handler(context, request)
+    return await _read(context, request, endpoint, handler)
+
+
+async def _read(context: Context, request: Request, endpoint: Endpoint, handler: Handler) -> Answer:
     try:
+        if context.service.store.replicas is not None:
+            answer = await ask_replica(context, request, endpoint, handler)
+            if answer is not None:
+                return answer
         return await handler(context, request)
     except ProtocolError as error:
         if error.status >= 500:
             raise
-        return error_answer(error, exposed=_exposed(endpoint, method))
+        return error_answer(error, exposed=_exposed(endpoint, request.method))
 
 
 def _handler(context: Context, request: Request, endpoint: Endpoint) -> Handler:

@@ -17,6 +17,7 @@ from kintoun.resources.context import Context, Rules, collect
 from kintoun.resources.errors import changes_forgotten, check_accept, unknown_parent
 from kintoun.resources.preconditions import Preconditions, parse_preconditions, stamp
 from kintoun.resources.presentation import caching
+from kintoun.resources.replicated import floor_of
 from kintoun.resources.writing import check_body
 from kintoun.storage.rows import Clock, Found, Page, Row, Stored, Wanted
 
@@ -118,6 +119,8 @@ async def present_list(context: Context, request: Request, path: ListPath) -> An
     if isinstance(asked, ProtocolError):
         await look(context, path, None, head)
         raise asked
+    if context.replica is not None:
+        context.floor = floor_of(asked.preconditions, asked.query)
     page = page_of(context.service.rules_of(path.kind), asked)
     key = (str(path), request.query, request.base)
     kept = None if head else context.service.pages.get(key)
@@ -295,7 +298,7 @@ def read_page(context: Context, request: Request, asked: Asked, found: Found) ->
         token = asked.query.token
         snapshot = token.etag if token else clock.timestamp
         next_page = next_page_url(context, request, asked, rows[-1][3], snapshot)
-    return Kept(clock.list or 0, clock.version, list_body(asked.query, rows), next_page)
+    return Kept(clock.list or 0, clock.version, clock.timestamp, list_body(asked.query, rows), next_page)
 
 
 def list_body(query: Query, rows: list[Row]) -> bytes:

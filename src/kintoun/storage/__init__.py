@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from kintoun.settings import Storage
 from kintoun.storage.engine import Engine, Steps, Transaction
 from kintoun.storage.lanes import Job, Lanes
 from kintoun.storage.rows import Found, Wanted
+
+if TYPE_CHECKING:
+    from kintoun.storage.replicas import Replicas
 
 T = TypeVar("T")
 Call = Callable[..., Awaitable[Any]]
@@ -23,8 +26,9 @@ class Fetch(Protocol):
 class Store:
     """Reads from one snapshot, writes that commit in groups."""
 
-    def __init__(self, engine: Engine, settings: Storage) -> None:
+    def __init__(self, engine: Engine, settings: Storage, replicas: Replicas | None = None) -> None:
         self.engine = engine
+        self.replicas = replicas
         self.settings = settings
         self._lanes = Lanes(engine, settings.group_commit)
         self.read: Callable[[Wanted], Awaitable[Found]] = engine.read
@@ -56,6 +60,8 @@ class Store:
     async def close(self) -> None:
         """Finish the writes that are under way, then disconnect."""
         await self._lanes.finish()
+        if self.replicas is not None:
+            await self.replicas.close()
         await self.engine.close()
 
     async def migrate(self, features: Mapping[str, Steps] | None = None) -> int:
@@ -80,11 +86,18 @@ def make_store(settings: Storage) -> Store:
     if scheme == "sqlite":
         from kintoun.storage.sqlite import SQLite
 
+        if settings.replicas:
+            raise ValueError("storage.replicas: only a PostgreSQL database has replicas")
         return Store(SQLite(rest.removeprefix("//"), settings), settings)
     if scheme in ("postgresql", "postgres"):
         from kintoun.storage.postgresql import PostgreSQL
 
-        return Store(PostgreSQL(settings), settings)
+        primary = PostgreSQL(settings)
+        if not settings.replicas:
+            return Store(primary, settings)
+        from kintoun.storage.replicas import Replicas
+
+        return Store(primary, settings, Replicas(primary, settings))
     raise ValueError(f"storage.url: no engine is called {scheme!r}; use sqlite: or postgresql:")
 
 
