@@ -26,6 +26,10 @@ SECRET = "a secret of the client that is known to the server"
 HOPS = 20
 
 
+class Stuck(Exception):
+    """A login did not come to its end; the message is what the browser shows."""
+
+
 def signing_keys() -> list[dict[str, Any]]:
     """New private keys of two kinds, as JWKs."""
     keys = []
@@ -42,9 +46,14 @@ def signing_keys() -> list[dict[str, Any]]:
 
 
 class RealProvider:
-    """The provider; its port, and so its issuer, stay the same when it is started again with other keys."""
+    """The provider. Its port, and so its issuer, stay the same when it is started again, with other keys.
 
-    def __init__(self, names: list[str], users: Mapping[str, Mapping[str, Any]]) -> None:
+    `names` are the policies whose logins end here; `pkce` is whether every login must use it.
+    """
+
+    def __init__(
+        self, names: list[str], users: Mapping[str, Mapping[str, Any]], *, pkce: bool = True
+    ) -> None:
         self.port = free_port()
         self.issuer = f"http://127.0.0.1:{self.port}"
         self._clients = [
@@ -61,6 +70,7 @@ class RealProvider:
             for kind in ("opaque", "opaque-basic", "signed")
         ]
         self._users = users
+        self._pkce = pkce
         self._process: subprocess.Popen[bytes] | None = None
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the provider
 
@@ -71,6 +81,7 @@ class RealProvider:
             "port": self.port,
             "clients": self._clients,
             "users": self._users,
+            "pkce": self._pkce,
             "keys": signing_keys(),
             "resource": RESOURCE,
         }
@@ -124,9 +135,10 @@ def go_through(browser: httpx.Client, login_url: str, user: str, stop_at: str) -
                 return url
             response = browser.get(url)
             continue
-        assert response.status_code == 200, response.text
+        if response.status_code != 200:
+            raise Stuck(response.text)
         response = _submit(browser, response, user)
-    raise AssertionError(f"too many steps, the last at {response.url}")
+    raise Stuck(f"too many steps, the last at {response.url}")
 
 
 def _submit(browser: httpx.Client, response: httpx.Response, user: str) -> httpx.Response:

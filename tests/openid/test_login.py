@@ -32,9 +32,8 @@ async def app(engine: str, databases: Databases, provider: FakeProvider) -> Asyn
 
 
 async def get(app: App, path: str, **query: str) -> httpx.Response:
-    return await app.call(
-        f"GET {path}?" + "&".join(f"{k}={quote(v, safe='')}" for k, v in query.items()), user=None
-    )
+    asked = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
+    return await app.call(f"GET {path}?{asked}", user=None)
 
 
 async def login(app: App, name: str = "idp", **query: str) -> dict[str, str]:

@@ -1,8 +1,9 @@
 // A certified OpenID provider on 127.0.0.1, as `provider.py` configures it by the JSON of its first argument:
-// port, clients, users (claims by id), keys (private JWKs) and the resource that JWT access tokens are for.
+// port, clients, users (claims by id), keys (private JWKs), the resource that JWT access tokens are for, and
+// whether PKCE is required.
 import Provider from "oidc-provider";
 
-const { port, clients, users, keys, resource } = JSON.parse(process.argv[2]);
+const { port, clients, users, keys, resource, pkce } = JSON.parse(process.argv[2]);
 
 const provider = new Provider(`http://127.0.0.1:${port}`, {
   clients,
@@ -17,7 +18,7 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
   enabledJWA: {
     idTokenSigningAlgValues: ["RS256", "PS256", "ES256", "EdDSA", "HS256"],
   },
-  pkce: { required: () => true },
+  pkce: { required: () => pkce },
   async findAccount(_context, id) {
     const claims = users[id];
     return claims && { accountId: id, claims: async () => ({ sub: id, ...claims }) };

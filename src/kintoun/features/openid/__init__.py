@@ -54,42 +54,21 @@ class OpenId(Plugin):
             methods = {"GET": handler, "HEAD": handler}
             registry.endpoint(Endpoint(f"openid-{end}", pattern, methods, operations=operations))
         if providers:
-            described = [_described(provider) for provider in providers.values()]
             registry.capability(
                 "openid",
                 "OpenID connect support.",
                 f"{whole.project.docs}reference/openid/",
-                providers=described,
+                providers=[provider.described for provider in providers.values()],
             )
-            registry.background(lambda: _maintain(providers, described, logins))
+            registry.background(lambda: _maintain(providers, logins))
 
 
-def _described(provider: Provider) -> dict[str, Any]:
-    """What clients read of a provider; the last comes from its discovery document, once that is there."""
-    options = provider.options
-    return {
-        "name": provider.name,
-        "issuer": options.issuer,
-        "auth_path": f"/openid/{provider.name}/login",
-        "client_id": options.client_id,
-        "audience": options.audience,
-        "header_type": options.header_type,
-        "userinfo_endpoint": None,
-    }
-
-
-async def _maintain(
-    providers: dict[str, Provider], described: list[dict[str, Any]], logins: states.Logins
-) -> None:
+async def _maintain(providers: dict[str, Provider], logins: states.Logins) -> None:
     """Keep what is known of the providers up to date, and the logins few."""
     try:
         while True:
             await asyncio.gather(*(provider.maintain() for provider in providers.values()))
-            for provider, shown in zip(providers.values(), described, strict=True):
-                metadata = provider.metadata.value
-                if metadata is not None:
-                    shown["issuer"] = metadata.issuer
-                    shown["userinfo_endpoint"] = metadata.userinfo_endpoint
+            for provider in providers.values():
                 await logins.sweep(provider.name, provider.options.pending_logins)
             await asyncio.sleep(LOOK_SECONDS if _all_known(providers) else 1.0)
     finally:

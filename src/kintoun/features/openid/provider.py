@@ -60,6 +60,16 @@ class Provider:
         self.keys = Remembered(self._fetch_keys, float(options.keys_ttl_seconds), pause)
         self.generation = 0
         """Rises when a key is withdrawn: what was verified before has to be verified again."""
+        self.described: dict[str, Any] = {
+            "name": name,
+            "issuer": options.issuer,
+            "auth_path": f"/openid/{name}/login",
+            "client_id": options.client_id,
+            "audience": options.audience,
+            "header_type": options.header_type,
+            "userinfo_endpoint": None,
+        }
+        """What clients read of it in the root view; the last is known when the provider has answered."""
 
     def issued(self, issuer: str) -> bool:
         """Whether that is the issuer of the settings, as far as can be told without asking anybody."""
@@ -141,6 +151,8 @@ class Provider:
             for endpoint in metadata.endpoints:
                 if endpoint is not None and not endpoint.startswith("https:"):
                     raise Unavailable(f"{url} names an endpoint that is not https, {endpoint[:200]!r}")
+        self.described["issuer"] = metadata.issuer
+        self.described["userinfo_endpoint"] = metadata.userinfo_endpoint
         return metadata
 
     async def _fetch_keys(self) -> KeySet:
