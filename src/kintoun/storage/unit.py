@@ -310,17 +310,22 @@ class Unit:
         clock = await self.standing(path)
         self._tick(clock._replace(timestamp=timestamp, version=clock.version + 1))
 
-    async def count(self, path: ListPath, live: int, dead: int = 0, *, at_least: int = 0) -> Clock:
-        """Count rows of a table of its own that were added to a list, or became tombstones.
+    def standing_at(self, path: ListPath) -> Clock | None:
+        """What `standing` answers, if that needs no look into the database."""
+        clock = self._clocks.get(path)
+        return clock if clock is not None and clock.list is not None else None
 
-        The clock that is returned bears the timestamp of the last of them, no earlier than `at_least`.
+    def count(self, clock: Clock, live: int, dead: int, at_least: int = 0) -> int:
+        """Count rows in a table of its own that were added to a list, or became tombstones.
+
+        Returns their timestamp, which is no earlier than `at_least`. `clock` is the list's present one.
         """
-        clock = await self.standing(path)
         timestamp = max(timestamps.following(clock.timestamp, timestamps.now()), at_least)
-        live, dead = clock.live + live, clock.dead + dead
-        clock = clock._replace(timestamp=timestamp, version=clock.version + 1, live=live, dead=dead)
-        self._tick(clock)
-        return clock
+        path, number, _, version, was_live, was_dead, size, watermark = clock
+        self._tick(
+            Clock(path, number, timestamp, version + 1, was_live + live, was_dead + dead, size, watermark)
+        )
+        return timestamp
 
     def forget(self, path: ListPath, live: int, dead: int, watermark: int) -> None:
         """Count rows out of a list (locked) that went without a trace, up to the timestamp `watermark`."""

@@ -21,7 +21,7 @@ from kintoun.features.history.purging import delete_history
 from kintoun.features.history.recording import Recorder
 from kintoun.features.history.restoring import restore_collection, restore_object
 from kintoun.features.history.snapshot import get_snapshot
-from kintoun.features.history.table import HISTORY, KNOWN_FIELDS, MIGRATIONS, PAGES
+from kintoun.features.history.table import HISTORY, KNOWN_FIELDS, MIGRATIONS, PAGES, RECORDED
 from kintoun.features.history.trimming import Retention, Trimmer
 from kintoun.http.routing import Endpoint, Handler
 from kintoun.model import json
@@ -92,7 +92,7 @@ class History(Plugin):
         register(HISTORY)
         recorder = Recorder(settings.exclude_resources, settings.exclude_user_ids)
         registry.widen(recorder.widen)
-        registry.before_commit(recorder.record)
+        registry.before_commit(recorder.record, *RECORDED)
         registry.erase(forget_user)
         registry.reclaim("history")
         registry.past_list(get_past_list)

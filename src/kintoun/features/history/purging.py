@@ -65,9 +65,10 @@ async def _delete_page(work: Work, request: Request, path: ListPath, asked: Aske
     bodies: list[str] = []
     buried = []
     for row in rows:
-        clock = await work.unit.count(path, -1, 1)
-        tombstone = {"id": row[1], "last_modified": clock.timestamp, "deleted": True}
+        timestamp = work.unit.count(await work.unit.standing(path), -1, 1)
+        tombstone = {"id": row[1], "last_modified": timestamp, "deleted": True}
         bodies.append(json.encode_text(tombstone))
-        buried.append((clock.timestamp, bodies[-1], digest(NO_GRANTS), clock.list, row[2]))
+        buried.append((timestamp, bodies[-1], digest(NO_GRANTS), clock.list, row[2]))
     await work.unit.transaction.execute_many(_BURY, buried)
-    return Answer(200, f'{{"data":[{",".join(bodies)}]}}'.encode(), (*stamp(clock.timestamp), *headers))
+    timestamp = (await work.unit.standing(path)).timestamp
+    return Answer(200, f'{{"data":[{",".join(bodies)}]}}'.encode(), (*stamp(timestamp), *headers))

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
-from datetime import UTC, datetime
 from functools import lru_cache
 
 from kintoun.features.history.table import ENTRIES, RECORDED, history_of
 from kintoun.model import json, timestamps
 from kintoun.model.changes import Change
 from kintoun.model.kinds import BUCKET, COLLECTION, RECORD, random_uuid
-from kintoun.model.paths import Path
+from kintoun.model.paths import Path, above
 from kintoun.model.permissions import NO_GRANTS
 from kintoun.resources.context import Work
 from kintoun.storage.outgoing import digest
-from kintoun.storage.rows import Clock, Stored
+from kintoun.storage.rows import Stored
 from kintoun.storage.unit import Needs
 
 AHEAD_MS = 1000
 """How far a list's clock may be ahead of the wall for an entry to follow it."""
 
 Old = tuple[int | None, int | None, str | None, str | None, bytes | None]
+
+
+_IN_COLLECTIONS = (COLLECTION, RECORD)
 
 
 class Recorder:
@@ -39,38 +42,41 @@ class Recorder:
 
     async def record(self, work: Work, change: Change) -> None:
         """Enter a change."""
-        kind, ids = change.path
-        if kind not in RECORDED or change.user in self._users:
-            return
-        if self._excluded and self._is_excluded(change.path):
+        path = change.path
+        kind, ids = path
+        if change.user in self._users or (self._excluded and self._is_excluded(path)):
             return
         if kind is BUCKET and change.action == "delete":
             return  # its history goes with it
         unit = work.unit
-        place = await unit.clock(change.path.list)
-        assert place is not None, "what was written stands in a list"
-        above = [await unit.object(step) for step in change.path.lineage[:-1]]
-        collection = "" if len(ids) == 1 else ids[1] if kind in (COLLECTION, RECORD) else ""
+        list_path = path.list
+        place = unit.standing_at(list_path) or await unit.standing(list_path)
+        history = history_of(ids[0])
+        clock = unit.standing_at(history) or await unit.standing(history)
+        rows = await unit.objects(above(kind, list_path.parents))
         # An entry is no older than what it tells of, unless that was dated into the future.
-        at_least = place.timestamp if place.timestamp < timestamps.now() + AHEAD_MS else 0
-        clock = await unit.count(history_of(ids[0]), 1, at_least=at_least)
+        became = place.timestamp
+        timestamp = unit.count(clock, 1, 0, became if became < timestamps.now() + AHEAD_MS else 0)
         entry_id = random_uuid()
         unit.add(
             ENTRIES,
             (
                 clock.list,
                 entry_id,
-                clock.timestamp,
+                timestamp,
                 0,
-                _entry(entry_id, clock.timestamp, change),
+                _entry(entry_id, timestamp, change),
                 digest(change.grants),
-                _digest_of(above, 1),
-                _digest_of(above, 0),
+                _digest_of(rows[1]) if kind is RECORD else None,
+                _digest_of(rows[0]) if rows else None,
                 ids[-1],
-                collection,
+                ids[1] if kind in _IN_COLLECTIONS else "",
                 kind.name,
                 change.user or "",
-                *_origin(place, change),
+                place.list,
+                place.version,
+                became if change.since is None else change.since,
+                became,
                 *_old(change),
             ),
         )
@@ -79,14 +85,8 @@ class Recorder:
         return any(str(step) in self._excluded for step in path.lineage)
 
 
-def _digest_of(above: list[Stored | None], position: int) -> bytes | None:
-    row = above[position] if position < len(above) else None
+def _digest_of(row: Stored | None) -> bytes | None:
     return digest(row.grants) if row is not None else None
-
-
-def _origin(place: Clock, change: Change) -> tuple[int | None, int, int, int]:
-    since = place.timestamp if change.since is None else change.since
-    return place.list, place.version, since, place.timestamp
 
 
 def _old(change: Change) -> Old:
@@ -109,22 +109,30 @@ def _timestamp_in(change: Change) -> int:
 
 def _entry(entry_id: str, timestamp: int, change: Change) -> str:
     """The entry as readers are sent it, put together of JSON that is there already."""
-    ids = change.path.ids
-    date = datetime.now(UTC).isoformat(timespec="microseconds")
-    named = _names(change.path.kind.name, str(change.path), ids)
+    path = change.path
+    kind, ids = path
+    named = f'"{kind.name}_id":"{ids[-1]}"'
+    if kind is RECORD:
+        named = f'{named},"collection_id":"{ids[1]}"'
+    # Ids are letters, digits, `_` and `-`: nothing in them needs to be escaped.
     return (
-        f'{{"id":"{entry_id}","last_modified":{timestamp},"date":"{date}","action":"{change.action}",'
-        f'"user_id":{_quoted(change.user)},{named},'
+        f'{{"id":"{entry_id}","last_modified":{timestamp},"date":"{_date()}","action":"{change.action}",'
+        f'"user_id":{_quoted(change.user)},"resource_name":"{kind.name}","uri":"{path}",{named},'
         f'"target":{{"data":{change.new_body},"permissions":{change.grants}}}}}'
     )
+
+
+def _date() -> str:
+    """The time of day, to the microsecond."""
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return f"{_second(seconds)}.{nanoseconds // 1000:06d}+00:00"
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 @lru_cache(maxsize=1024)
 def _quoted(user: str | None) -> str:
     return json.encode_text(user)
-
-
-def _names(name: str, uri: str, ids: tuple[str, ...]) -> str:
-    # Ids are letters, digits, `_` and `-`: nothing in them needs to be escaped.
-    own = f'"resource_name":"{name}","uri":"{uri}","{name}_id":"{ids[-1]}"'
-    return f'{own},"collection_id":"{ids[1]}"' if len(ids) == 3 else own
