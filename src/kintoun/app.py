@@ -17,6 +17,7 @@ from kintoun.http.answers import Answer, error_answer
 from kintoun.http.asgi import Receive, Respond, Scope, Send
 from kintoun.http.cors import Cors
 from kintoun.http.limits import Base, Limits
+from kintoun.http.request_ids import identified
 from kintoun.http.requests import Request
 from kintoun.http.routing import Endpoint, Router
 from kintoun.http.wire import Wire
@@ -31,6 +32,7 @@ from kintoun.model.kinds import BUCKET, COLLECTION, GROUP, RECORD, Kind, registe
 from kintoun.model.parameters import QueryLimits
 from kintoun.plugin import Plugin, PolicyFactory, Turn
 from kintoun.resources.access import Access
+from kintoun.resources.access_log import log_access
 from kintoun.resources.aliases import Alias
 from kintoun.resources.batching import post_batch
 from kintoun.resources.cache import ListCache
@@ -41,7 +43,6 @@ from kintoun.resources.context import (
     Erase,
     Gate,
     Listener,
-    Observer,
     PastList,
     Rules,
     Service,
@@ -50,6 +51,7 @@ from kintoun.resources.context import (
 from kintoun.resources.dispatch import dispatch
 from kintoun.resources.endpoints import endpoints_of
 from kintoun.resources.erasure import delete_user_data
+from kintoun.resources.observing import Observer, tell
 from kintoun.resources.root import ENDPOINTS
 from kintoun.settings import Settings
 from kintoun.storage import make_store
@@ -193,6 +195,8 @@ class Composition:
             self.background(replicas.watch)
             self.heartbeat("replicas", replicas.answers)
         self.background(lambda: reclaim(self.service.store, self._reclaimed))
+        if self.settings.server.access_log:
+            self.observe(log_access, batched=True)
         for name in self.settings.features:
             feature(name)().setup(self, self.settings.sections.get(name))
         for plugin in more:
@@ -259,7 +263,7 @@ class Composition:
         context = Context(self.service, request)
         answer = await self.respond(request, context)
         seconds = time.perf_counter() - began
-        self.service.tell(self.service.observers, request, answer, context.user, seconds)
+        tell(self.service.observers, request, answer, context.user, seconds)
         return answer
 
     def _ended(self) -> bool:
@@ -310,6 +314,8 @@ class Application:
         respond: Respond = composition.respond_observed if observed else composition.respond
         for wrap in composition.wraps:
             respond = wrap(respond)
+        if settings.server.request_ids or settings.server.access_log:
+            respond = identified(respond)
         parts = (respond, composition.service.wire, limits, base)
         self._asgi = asgi.Adapter(*parts)
         self.__rsgi__ = rsgi.Adapter(*parts)

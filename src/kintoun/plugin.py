@@ -21,13 +21,13 @@ from kintoun.resources.context import (
     Erase,
     Gate,
     Listener,
-    Observer,
     PastList,
     Rules,
     Service,
     Widen,
 )
 from kintoun.resources.identity import Policy
+from kintoun.resources.observing import Observer
 from kintoun.settings import Policy as PolicySettings
 from kintoun.settings import Section, Settings
 

@@ -46,6 +46,16 @@ class Server(Section, frozen=True):
     log_format: Annotated[
         Literal["text", "json"], Meta(description="Form of the lines on standard error.")
     ] = "text"
+    access_log: Annotated[
+        bool, Meta(description="Log a line for each request, those of batches too, at the level `info`.")
+    ] = False
+    request_ids: Annotated[
+        bool,
+        Meta(
+            description="Name requests: `X-Request-Id` of a request, or a new one, is told in the answer and "
+            "in every line that is logged meanwhile. The log of accesses does it too."
+        ),
+    ] = False
 
 
 class Index(Section, frozen=True):

@@ -38,6 +38,18 @@ class Answer:
         self.exposed = exposed
         self.policy = policy
 
+    def with_header(self, name: str, value: str) -> Answer:
+        """The same answer with one more header."""
+        headers = (*self.headers, (name, value))
+        return Answer(
+            self.status,
+            self.body,
+            headers,
+            media_type=self.media_type,
+            exposed=self.exposed,
+            policy=self.policy,
+        )
+
 
 def json_answer(value: Any, status: int = 200, headers: Headers = (), *, exposed: str = "plain") -> Answer:
     """The answer whose body is `value` as JSON."""

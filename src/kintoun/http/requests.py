@@ -15,9 +15,9 @@ class Request:
 
     `path` is decoded and has the version prefix, `query` is the raw query string, `headers` have lower-case
     names. `base` is what the URLs in answers begin with, as `https://example.org`. `in_batch` tells that
-    it came out of one. `endpoint` is what serves the request and `parameters` are the values of its pattern,
-    set when the request is routed. Out of a batch come also the `payload`, which is the body decoded, and
-    the `new_id` that an object posted without one will have.
+    it came out of one, `id` is its name in the log where it has one. `endpoint` is what serves the request
+    and `parameters` are the values of its pattern, set when the request is routed. Out of a batch come also
+    the `payload`, which is the body decoded, and the `new_id` that an object posted without one will have.
     """
 
     __slots__ = (
@@ -25,6 +25,7 @@ class Request:
         "body",
         "endpoint",
         "headers",
+        "id",
         "in_batch",
         "method",
         "new_id",
@@ -55,6 +56,7 @@ class Request:
         self.base = base
         self.peer = peer
         self.in_batch = in_batch
+        self.id: str | None = None
         self.endpoint: Endpoint | None = None
         self.parameters: tuple[str, ...] = ()
         self.payload: Any = None

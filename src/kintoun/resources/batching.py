@@ -20,6 +20,7 @@ from kintoun.model.paths import ListPath, Path
 from kintoun.resources.aliases import meant_path
 from kintoun.resources.context import Context, Work
 from kintoun.resources.errors import check_content_type
+from kintoun.resources.observing import tell
 from kintoun.resources.writing import body_of, needs_of, prepare_ahead
 from kintoun.storage.unit import Needs
 
@@ -55,7 +56,7 @@ async def post_batch(context: Context, request: Request) -> Answer:
         return Answer(200, b'{"responses":[]}')
     answer = await context.write(Needs.union(child.needs or Needs() for child in contexts), act)
     for each in told:
-        context.service.tell(context.service.batch_observers, *each)
+        tell(context.service.batch_observers, *each)
     return answer
 
 

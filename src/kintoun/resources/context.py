@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
+from kintoun.http import request_ids
 from kintoun.http.answers import Answer
 from kintoun.http.cors import Cors
 from kintoun.http.requests import Request
@@ -23,6 +24,7 @@ from kintoun.model.permissions import EVERYONE
 from kintoun.resources.access import Access, refusal
 from kintoun.resources.cache import ListCache
 from kintoun.resources.identity import Claim, Policy
+from kintoun.resources.observing import Observer
 from kintoun.settings import Settings
 from kintoun.storage import Store
 from kintoun.storage.rows import Found, Page, Stored, Wanted
@@ -55,9 +57,6 @@ AfterCommit = Callable[[Sequence[Change]], Awaitable[None]]
 
 Gate = Callable[["Context", Request], Awaitable[None]]
 """Called before a request is dispatched, also for each of a batch; may refuse it by raising ProtocolError."""
-
-Observer = Callable[[Request, Answer, str | None, float], None]
-"""Called after each answer with the caller's id and the seconds that it took; a batch is one request."""
 
 
 @dataclass(slots=True)
@@ -132,21 +131,6 @@ class Service:
                     "a hook after the commit failed", hook=getattr(hook, "__qualname__", repr(hook))
                 )
 
-    def tell(
-        self,
-        observers: Sequence[Observer],
-        request: Request,
-        answer: Answer,
-        user: str | None,
-        seconds: float,
-    ) -> None:
-        """Tell observers of an answer, which leaves whatever they do."""
-        for hook in observers:
-            try:
-                hook(request, answer, user, seconds)
-            except Exception:
-                log.exception("an observer failed", hook=getattr(hook, "__qualname__", repr(hook)))
-
     def rules_of(self, kind: Kind) -> Rules:
         return self.rules.get(kind, _NO_RULES)
 
@@ -176,6 +160,9 @@ class _Job:
         context.changes.clear()
         context.confirmed.clear()
         work = Work(unit, context)
+        if context.request.id is not None:
+            # The requests of a group share a task: what is logged now is of this one.
+            request_ids.current.set(context.request.id)
         await context.enter(work)
         try:
             return await self._action(work)

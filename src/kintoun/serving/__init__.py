@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import json
+import logging
 import os
 import socket
 import sys
@@ -10,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from granian.log import LogLevels
 from msgspec.structs import replace
 
 from kintoun.config import dump, revive
+from kintoun.http.request_ids import add_request_id
 from kintoun.serving.draining import Worker
 from kintoun.serving.manager import Manager
 from kintoun.serving.rundir import run_directory
@@ -33,13 +37,6 @@ OF_THE_START = ("host", "port", "workers", "backlog", "connections", "stop_secon
 """Settings of `[server]` that a reload leaves as they are."""
 
 READY_SECONDS = 60.0
-LOG = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(levelname)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "loggers": {"_granian": {"handlers": ["stderr"], "level": "WARNING", "propagate": False}},
-}
 LEVELS = {
     "debug": LogLevels.debug,
     "info": LogLevels.warning,
@@ -67,6 +64,31 @@ def application() -> Any:
     return Worker(app, settings.server.port, settings.server.stop_seconds)
 
 
+def of_libraries(form: str) -> dict[str, Any]:
+    """How the process manager and the libraries log, which know nothing of our log."""
+    made = {"plain": {"format": "%(levelname)s: %(message)s"}, "json": {"()": JsonLines}}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": made["json" if form == "json" else "plain"]},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "loggers": {"_granian": {"handlers": ["stderr"], "level": "WARNING", "propagate": False}},
+        "root": {"handlers": ["stderr"], "level": "WARNING"},
+    }
+
+
+class JsonLines(logging.Formatter):
+    """Makes the lines of other loggers look like ours."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One JSON object."""
+        event = {"logger": record.name, "event": record.getMessage(), "level": record.levelname.lower()}
+        event["timestamp"] = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
+        if record.exc_info:
+            event["exception"] = self.formatException(record.exc_info)
+        return json.dumps(event)
+
+
 def configure_log(server: Server) -> None:
     """Log to standard error: one line of `key=value` pairs for each event, or one JSON object."""
     last: list[structlog.typing.Processor] = (
@@ -77,6 +99,7 @@ def configure_log(server: Server) -> None:
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
+            add_request_id,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *last,
         ],
@@ -146,7 +169,7 @@ def _manager(server: Server, directory: Path, reread: Callable[[], None]) -> Man
         respawn_failed_workers=True,
         log_access=False,
         log_level=LEVELS[server.log_level],
-        log_dictconfig=LOG,
+        log_dictconfig=of_libraries(server.log_format),
     )
 
 
