@@ -24,6 +24,7 @@ COMMANDS = {
     "restore": "kintoun.cli.restore:restore",
     "purge": "kintoun.cli.purge:purge",
     "outbox": "kintoun.cli.outbox:outbox",
+    "doctor": "kintoun.cli.doctor:doctor",
     "config": "kintoun.cli.config:config",
     "version": "kintoun.cli.version:version",
 }

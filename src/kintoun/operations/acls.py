@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import msgspec
+
 from kintoun.model.permissions import NO_GRANTS, parse_acl
 
 PAGE = 2000
@@ -27,11 +29,12 @@ async def missing_entries(database: Fetches) -> list[str]:
         for name, permission, principal in await database.fetch(_ENTRIES, (after, last)):
             present.setdefault(bytes(name), set()).add((permission, principal))
         for name, grants in acls:
-            expected = {
-                (permission, principal)
-                for permission, principals in parse_acl(grants).items()
-                for principal in principals
-            }
+            try:
+                named = parse_acl(grants)
+            except msgspec.MsgspecError:
+                wrong.append(grants)
+                continue
+            expected = {(each, principal) for each, principals in named.items() for principal in principals}
             if grants != NO_GRANTS and not expected <= present.get(bytes(name), set()):
                 wrong.append(grants)
     return wrong
