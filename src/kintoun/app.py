@@ -223,11 +223,10 @@ class Composition:
         await self.service.store.open()
         holder = holder_of_this_process()
         for work, name in self._background:
-            task = _go_on(work)
             if name is not None:
                 lease = Lease(self.service.store, name, holder, self.settings.storage.lease_seconds)
-                task = _go_on(partial(lease.lead, partial(_go_on, work)))
-            self._tasks.append(asyncio.ensure_future(task))
+                work = partial(lease.lead, partial(_go_on, work))
+            self._tasks.append(asyncio.ensure_future(_go_on(work)))
 
     async def stop(self) -> None:
         for task in self._tasks:

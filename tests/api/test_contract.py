@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, ClassVar
 
 import pytest
 import pytest_asyncio
 
+from kintoun.app import create_app
 from kintoun.http.answers import Answer
 from kintoun.http.requests import Request
 from kintoun.model.changes import Change
@@ -16,6 +17,7 @@ from kintoun.model.errors import FORBIDDEN, ProtocolError
 from kintoun.model.kinds import BUCKET, COLLECTION, Kind
 from kintoun.plugin import Plugin, Registry
 from kintoun.resources.context import Context, Rules, Work
+from kintoun.settings import Storage
 from kintoun.storage.engine import Transaction
 from kintoun.storage.rows import Conflict
 from kintoun.storage.tables import Table
@@ -256,3 +258,55 @@ def test_two_kinds_cannot_have_one_name() -> None:
         register(Kind("plank", "shelves", BUCKET))
     with pytest.raises(ValueError, match="parent"):
         register(Kind("leaf", "leaves", Kind("tree", "trees")))
+
+
+class Worker(Plugin):
+    """Says when it works, under a lease and without."""
+
+    name: ClassVar[str] = "worker"
+
+    def __init__(self, number: int, log: list[tuple[str, int]]) -> None:
+        self.number = number
+        self.log = log
+
+    def setup(self, registry: Registry, settings: Any) -> None:
+        registry.background(self.lead, lease="test.worker")
+        registry.background(self.work)
+
+    async def lead(self) -> None:
+        self.log.append(("leads", self.number))
+        await asyncio.Event().wait()
+
+    async def work(self) -> None:
+        self.log.append(("works", self.number))
+        await asyncio.Event().wait()
+
+
+async def test_background_work_with_a_lease_runs_in_one_worker(engine: str, databases: Databases) -> None:
+    url = databases.url(engine, "contract")
+    settings = settings_for(url, storage=Storage(url=url, pool_size=4, lease_seconds=6.0))
+    log: list[tuple[str, int]] = []
+    async with opened(settings, Probe()):
+        workers = [create_app(settings, Worker(number, log)).composition for number in range(3)]
+        for worker in workers:
+            await worker.start()
+        try:
+            await until(lambda: len(log) == 4)
+            assert sorted(number for what, number in log if what == "works") == [0, 1, 2]
+            [leader] = [number for what, number in log if what == "leads"]
+            await workers.pop(leader).stop()
+            await until(lambda: len(log) == 5)
+            assert log[4][0] == "leads"
+            assert log[4][1] != leader
+        finally:
+            for worker in workers:
+                await worker.stop()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something is so, for a minute at the most."""
+    for _ in range(1200):
+        if condition():
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("it did not come to be in a minute")

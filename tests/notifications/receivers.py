@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from tests.support.ports import free_port
 
@@ -112,12 +119,28 @@ class Receiver:
 class MailServer:
     """An SMTP server that keeps what it is sent. `refusals` are answers to recipients."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, certificate: ssl.SSLContext | None = None, login: tuple[str, str] | None = None
+    ) -> None:
+        self.logins: list[tuple[str, str]] = []
         self.mails: list[EmailMessage] = []
         self.envelopes: list[Envelope] = []
         self.refusals: dict[str, str] = {}
         self.answers: list[str] = []
-        self._controller = Controller(self, hostname="127.0.0.1", port=free_port())
+        self._login = login
+        options: dict[str, Any] = {}
+        if certificate is not None:
+            options = {"tls_context": certificate, "require_starttls": True}
+        if login is not None:
+            options |= {"authenticator": self._authenticate, "auth_required": True}
+        self._controller = Controller(self, hostname="127.0.0.1", port=free_port(), **options)
+
+    def _authenticate(
+        self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any
+    ) -> AuthResult:
+        given = (data.login.decode(), data.password.decode())
+        self.logins.append(given)
+        return AuthResult(success=given == self._login, handled=False)
 
     async def handle_RCPT(  # noqa: N802 - the library's name for it
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -147,3 +170,31 @@ class MailServer:
 
     def __exit__(self, *_: object) -> None:
         self._controller.stop()
+
+
+def certificate(directory: Path) -> ssl.SSLContext:
+    """What a server called `localhost` proves itself by, signed by nobody; `certificate.pem` is its half."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    public, private = directory / "certificate.pem", directory / "key.pem"
+    public.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(public, private)
+    return context

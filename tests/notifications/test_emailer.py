@@ -17,7 +17,7 @@ from kintoun.features.emailer import Emailer
 from kintoun.features.emailer.settings import EmailerSettings
 from kintoun.outbox.letters import retry
 from tests.notifications.posting import QUICK, Posting, posting
-from tests.notifications.receivers import MailServer
+from tests.notifications.receivers import MailServer, certificate
 from tests.notifications.test_webhooks import Reviews
 from tests.support.inprocess import Databases, principal, settings_for
 
@@ -266,3 +266,31 @@ def test_a_wrong_configuration_is_refused(wrong: dict[str, Any]) -> None:
     settings = settings_for("sqlite:nowhere", sections={"emailer": EmailerSettings(**wrong)})
     with pytest.raises(ValueError, match="emailer"):
         create_app(settings, Emailer())
+
+
+async def test_tls_and_a_password(
+    databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The certificate counts: a server that is not who it says gets neither the password nor the mail."""
+    url = databases.url("sqlite", "notifications")
+    with MailServer(certificate=certificate(tmp_path), login=("kinto", "hunter2")) as server:
+        told: dict[str, Any] = {"host": "localhost", "port": server.port, "tls": True, "username": "kinto"}
+        told |= {**QUICK, "default_sender": "it@example.org", "attempts": 50}
+        right, wrong = (EmailerSettings(**told, password=each) for each in ("hunter2", "wrong"))
+        async with posting(url, Emailer(), right) as mailing:
+            await hook(mailing, {"resource_name": "record"})
+            await mailing.ok(f"PUT {RECORD}")
+            await mailing.deliver()
+            [waits] = await mailing.waiting()
+            assert "CERTIFICATE_VERIFY_FAILED" in waits.error
+            assert server.logins == server.mails == []
+            monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+            await mailing.deliver(until=lambda: len(server.mails) == 1)
+            assert server.logins == [("kinto", "hunter2")]
+        async with posting(url, Emailer(), wrong) as mailing:
+            await hook(mailing, {"resource_name": "record"})
+            await mailing.ok(f"PUT {RECORD}")
+            await mailing.deliver()
+            assert [letter.error for letter in await mailing.waiting()] == [
+                "535 5.7.8 Authentication credentials invalid"
+            ]

@@ -13,7 +13,8 @@ from kintoun.cli.options import resolve, settings_options
 from kintoun.config import decode, toml, tree_of
 from kintoun.kinto_ini import Translation, plain, translate
 
-SECRET = ("secret", "password", "credentials")
+SECRET = ("secret", "password", "credentials", "webhook_url", "slack.channels")
+"""Parts of the names of settings that are not shown, nor what is below them."""
 PASSWORD = re.compile(r"(://[^:/@]*:)[^@]*@")
 
 
@@ -106,11 +107,11 @@ def _without_secrets(tree: object) -> dict[str, object]:
 
 def _hide(value: object, name: str = "") -> object:
     if isinstance(value, dict):
-        return {key: _hide(item, key) for key, item in value.items()}
+        return {key: _hide(item, f"{name}.{key}" if name else key) for key, item in value.items()}
     if isinstance(value, list):
         return [_hide(item, name) for item in value]
     if isinstance(value, str) and value and any(word in name for word in SECRET):
         return "…"
-    if isinstance(value, str) and name == "url":
+    if isinstance(value, str) and name.rpartition(".")[2] == "url":
         return PASSWORD.sub(r"\1…@", value)
     return value

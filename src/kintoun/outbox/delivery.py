@@ -47,6 +47,9 @@ TARGETS_AT_ONCE = 8
 MESSAGES_AT_ONCE = 20
 """Messages of one target that are read, and forgotten when they were delivered, in one step."""
 
+STEPS_AT_ONCE = 10
+"""Steps after which a target makes room for others."""
+
 LONGEST_ERROR = 500
 SWEEP_SECONDS = 3600.0
 DAY = 86_400_000
@@ -185,7 +188,9 @@ class Outbox:
             while True:
                 self._awake.clear()
                 now = timestamps.now()
-                for target, due in await self.store.fetch(_TARGETS, (self.channel,)):
+                targets = await self.store.fetch(_TARGETS, (self.channel,))
+                random.shuffle(targets)  # no target is always the first
+                for target, due in targets:
                     if due <= now and target not in running and len(running) < TARGETS_AT_ONCE:
                         running[target] = asyncio.create_task(self._drain(target))
                         running[target].add_done_callback(lambda _: self._awake.set())
@@ -211,8 +216,8 @@ class Outbox:
             await asyncio.gather(*(self._drain(target) for target, due in targets if due <= now))
 
     async def _drain(self, target: str) -> None:
-        """Send the messages of a target, until there are none or one of them has to wait."""
-        while True:
+        """Send the messages of a target, until there are none, or one has to wait, or others want a turn."""
+        for _ in range(STEPS_AT_ONCE):
             rows = await self.store.fetch(_FIRST, (self.channel, target, MESSAGES_AT_ONCE))
             if not rows:
                 return

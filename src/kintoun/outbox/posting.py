@@ -41,7 +41,7 @@ class Poster:
         import httpx  # a worker that posts nothing need not carry it
 
         if self._client is None:
-            self._client = httpx.AsyncClient(timeout=self._timeout, follow_redirects=False)
+            self._client = httpx.AsyncClient(timeout=None, follow_redirects=False)  # noqa: S113
         sent = {"User-Agent": f"kintoun/{kintoun.__version__}", **headers}
         try:
             async with (
