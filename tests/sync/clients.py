@@ -57,15 +57,23 @@ class Load:
 
 
 class Client:
-    """One client with its own connection and its own dice; every request goes into the history."""
+    """One client with its own connections and its own dice; every request goes into the history.
+
+    Where there are several servers, each request goes to one of them at random.
+    """
 
     def __init__(self, run: Run, name: str, user: str = "alice", home: str = HOME) -> None:
         self.run, self.name, self.user, self.home = run, name, user, home
         self.random = random.Random(f"{run.seed}/{name}")
-        self._connection = Connection(run.url, user)
+        self._connections = [Connection(url, user) for url in (run.url, *run.others)]
 
     async def close(self) -> None:
-        await self._connection.close()
+        for connection in self._connections:
+            await connection.close()
+
+    def _connection(self) -> Connection:
+        first, *others = self._connections
+        return self.random.choice(self._connections) if others else first
 
     async def call(
         self,
@@ -83,7 +91,7 @@ class Client:
                 self.name, method, path, user=self.user, headers=headers, sent=sent, labels=labels
             )
             try:
-                reply = await self._connection.request(method, path, headers=headers, sent=sent)
+                reply = await self._connection().request(method, path, headers=headers, sent=sent)
             except NotConnected as error:
                 history.lose(operation, f"not connected: {error}")
                 operation.labels["unsent"] = True
@@ -128,13 +136,14 @@ class Client:
 
 @dataclass
 class Run:
-    """One run against the server at ``url`` (``http://host:port/v1``)."""
+    """One run against the server at ``url`` (``http://host:port/v1``), and ``others`` on the same data."""
 
     url: str
     load: Load = field(default_factory=Load)
     seed: int = 0
     history: History = field(default_factory=History)
     stopping: bool = False
+    others: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.progress = asyncio.Event()
