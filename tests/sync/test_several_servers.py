@@ -110,7 +110,7 @@ def test_a_group(servers: Servers, home: str) -> None:
     servers.write(f"PATCH {home}", {"permissions": {"write": [group]}})
     assert servers.told(f"PUT {home}/records/x", {"data": {}}, BOB) <= {200, 201}
     servers.write(f"PUT {group}", {"data": {"members": []}})
-    assert servers.told(f"PUT {home}/records/x", {"data": {}}, BOB) == {403}
+    assert servers.told(f"PUT {home}/records/y", {"data": {}}, BOB) == {403}  # he owns what he made before
     servers.write(f"PUT {group}", {"data": {"members": ["account:bob"]}})
     assert servers.told(f"GET {home}/records/r", None, BOB) == {200}
     servers.write(f"DELETE {group}")
