@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import curve as growth
+from bench import openid as bearers
 from bench import permissions as listing
 from bench import profile as profiler
 from bench import report
@@ -177,6 +178,15 @@ def run(job: Job, engines: list[str]) -> None:
 def noise(job: Job, engine: str) -> None:
     """Two identical servers: how far from 1 a ratio is by chance on this machine."""
     _compare(job, [(engine, f"{engine} A"), (engine, f"{engine} B")], "noise")
+
+
+@main.command()
+def openid() -> None:
+    """What it costs to recognise the bearer of an OpenID token, in this process."""
+    table = Table("token", "µs of CPU", "µs")
+    for cost in bearers.run():
+        table.add_row(cost.what, f"{cost.cpu:.1f}", f"{cost.wall:.1f}")
+    Console(width=TABLE_WIDTH).print(table)
 
 
 @main.command()

@@ -60,6 +60,7 @@ class Provider:
         self.keys = Remembered(self._fetch_keys, float(options.keys_ttl_seconds), pause)
         self.generation = 0
         """Rises when a key is withdrawn: what was verified before has to be verified again."""
+        self._missed = False
         self.described: dict[str, Any] = {
             "name": name,
             "issuer": options.issuer,
@@ -133,8 +134,11 @@ class Provider:
         try:
             await self.metadata.get()
             await self.keys.get()
+            self._missed = False
         except Unavailable as error:
-            log.warning("the OpenID provider is not there", provider=self.name, error=str(error))
+            if not self._missed:
+                log.warning("the OpenID provider is not there", provider=self.name, error=str(error))
+            self._missed = True
 
     async def _fetch_metadata(self) -> Metadata:
         url = self.options.issuer.rstrip("/") + DISCOVERY
