@@ -69,7 +69,7 @@ async def _get_ready(context: Context, request: Request) -> Place:
         if context.service.aliases:
             path = await meant_path(context, request)
         place = _place_of(path)
-        if place is not None and context.service.rules_of(place.kind).prepare is not None:
+        if place is not None and context.service.rules[place.kind].prepare is not None:
             await prepare_ahead(context, place)
     except ProtocolError as error:
         if error.status >= 500:

@@ -29,7 +29,7 @@ async def delete_list(kind: Kind, context: Context, request: Request) -> Answer:
     async def act(work: Work) -> Answer:
         above = await work.unit.objects(path.lineage)
         check_accept(request)
-        check_list = context.service.rules_of(kind).check_list
+        check_list = context.service.rules[kind].check_list
         if check_list is not None:
             check_list(context)
         access, principals = context.service.access, context.principals
@@ -62,7 +62,7 @@ async def _delete_page(
     token = asked.query.token
     if token is not None:
         await consume_nonce(work, token.nonce)
-    page = page_of(work.context.service.rules_of(path.kind), asked)._replace(
+    page = page_of(work.context.service.rules[path.kind], asked)._replace(
         deleted=False, until=None, holders=holders, permissions=WRITE_ONLY if holders is not None else None
     )
     rows = (await work.unit.read(Wanted(clock=path, page=page))).rows or ()

@@ -84,6 +84,16 @@ class Rules:
     page: Callable[[Page], Page] | None = None
 
 
+class RulesByKind(dict[Kind, Rules]):
+    """The rules of the kinds that have any of their own; all others have none."""
+
+    def __missing__(self, kind: Kind) -> Rules:
+        return _NO_RULES
+
+
+_NO_RULES = Rules()
+
+
 @dataclass(slots=True)
 class Service:
     """What the requests of a server share."""
@@ -97,7 +107,7 @@ class Service:
     policies: tuple[Policy, ...] = ()
     """In the order in which they are asked."""
     challenges: tuple[str, ...] = ()
-    rules: dict[Kind, Rules] = field(default_factory=dict)
+    rules: RulesByKind = field(default_factory=RulesByKind)
     before_commit: list[tuple[BeforeCommit, Kinds]] = field(default_factory=list)
     after_commit: list[AfterCommit] = field(default_factory=list)
     listeners: list[Listener] = field(default_factory=list)
@@ -130,12 +140,6 @@ class Service:
                 log.exception(
                     "a hook after the commit failed", hook=getattr(hook, "__qualname__", repr(hook))
                 )
-
-    def rules_of(self, kind: Kind) -> Rules:
-        return self.rules.get(kind, _NO_RULES)
-
-
-_NO_RULES = Rules()
 
 
 class Work(NamedTuple):
@@ -340,8 +344,8 @@ class Context:
         claim = self.claim
         if claim is None:
             return needs
-        witness = (claim.witness,) if claim.witness is not None else ()
-        return needs._replace(points=(*needs.points, *witness), principals=claim.principals)
+        points = needs.points if claim.witness is None else (*needs.points, claim.witness)
+        return Needs(needs.lists, needs.buckets, points, claim.principals)
 
     async def enter(self, work: Work) -> None:
         """Take part in a transaction: the caller's credentials and groups are those it sees."""

@@ -18,8 +18,8 @@ from kintoun.resources.writing import check_body, check_place, keep, needs_in, r
 async def delete_object(kind: Kind, context: Context, request: Request) -> Answer:
     """DELETE of an object: its tombstone stays."""
     path = Path(kind, request.parameters)
-    kept = keep(lambda: deletion_timestamp(request))
-    body = keep(lambda: check_body(context, request))
+    kept = keep(deletion_timestamp, request)
+    body = keep(check_body, context, request)
 
     async def act(work: Work) -> Answer:
         above, own = await rows_of(work, path)

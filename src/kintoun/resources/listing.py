@@ -68,7 +68,7 @@ def _parse_query(context: Context, request: Request, kind: Kind, place: str) -> 
     service = context.service
     return parse_query(
         split_query(request.query),
-        known_fields=service.rules_of(kind).known_fields,
+        known_fields=service.rules[kind].known_fields,
         now_ms=timestamps.now(),
         limits=service.query_limits,
         list_path=place,
@@ -121,7 +121,7 @@ async def present_list(context: Context, request: Request, path: ListPath) -> An
         raise asked
     if context.replica is not None:
         context.floor = floor_of(asked.preconditions, asked.query)
-    page = page_of(context.service.rules_of(path.kind), asked)
+    page = page_of(context.service.rules[path.kind], asked)
     key = (str(path), request.query, request.base)
     kept = None if head else context.service.pages.get(key)
     # When there is a chance to do without the rows, a first look is at the clock alone.
@@ -160,7 +160,7 @@ def page_answer(context: Context, path: ListPath, asked: Asked, found: Found, ke
 
 async def look(context: Context, path: ListPath, page: Page | None, head: bool) -> tuple[Found, bool]:
     """What the caller sees of a list, and whether that is the whole list. Raises the refusal."""
-    rules = context.service.rules_of(path.kind)
+    rules = context.service.rules[path.kind]
     found = await context.load(_wanted(path, page, head))
     if rules.check_list is not None:
         rules.check_list(context)
@@ -228,7 +228,7 @@ def _wanted(path: ListPath, page: Page | None, head: bool) -> Wanted:
 
 
 def _sees_all(context: Context, kind: Kind, found: Found) -> bool:
-    sees_all = context.service.rules_of(kind).sees_all
+    sees_all = context.service.rules[kind].sees_all
     if sees_all is not None:
         return sees_all(context)
     return context.service.access.may_read_all(kind, found.points, context.principals)
@@ -264,7 +264,7 @@ async def _visible_part(
 def _probe(context: Context, path: ListPath, page: Page | None) -> Page:
     """Whether there is anything at all that the caller may see of a list by itself."""
     probe = Page((), EVERYTHING.sort, 1, holders=context.principals)
-    of_kind = context.service.rules_of(path.kind).page
+    of_kind = context.service.rules[path.kind].page
     if of_kind is not None:
         probe = of_kind(probe)
     if page is not None:

@@ -82,7 +82,7 @@ async def patch_object(kind: Kind, context: Context, request: Request) -> Answer
 
 async def _prepared_patch(context: Context, path: Path, kept: Kept) -> Kept:
     """A patch that sets attributes, completed by the kind's own rules as a PUT would be."""
-    prepare = context.service.rules_of(path.kind).prepare
+    prepare = context.service.rules[path.kind].prepare
     submitted = kept.value.submitted
     if prepare is None or not submitted:
         return kept

@@ -29,7 +29,7 @@ from kintoun.storage.unit import Needs
 async def post_object(kind: Kind, context: Context, request: Request) -> Answer:
     """POST on a list: create an object, or find the one that has the id already."""
     place = ListPath(kind, request.parameters)
-    kept = keep(lambda: envelope_of(context, request, kind))
+    kept = keep(envelope_of, context, request, kind)
     data: dict[str, Any] = (kept.value.data or {}) if kept.error is None else {}
     ill_formed = "id" in data and not kind.accepts(data["id"])
     path = None if ill_formed else _place_of(place, data, request.new_id)

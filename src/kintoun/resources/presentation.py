@@ -21,7 +21,7 @@ EXPIRED: Headers = (
 
 def visible_grants(context: Context, kind: Kind, row: Stored) -> str:
     """The ACL's text as the caller sees it: only its own writers see it (protocol section 3.1)."""
-    if context.service.rules_of(kind).open_grants or holds(row.grants, WRITE_ONLY, context.principals):
+    if context.service.rules[kind].open_grants or holds(row.grants, WRITE_ONLY, context.principals):
         return row.grants
     return NO_GRANTS
 

@@ -11,6 +11,7 @@ from kintoun.model.paths import Path
 from kintoun.model.permissions import acl_text
 from kintoun.resources.context import Context, Work
 from kintoun.resources.errors import check_accept, check_content_type, ill_formed_id
+from kintoun.resources.preconditions import NO_DEMANDS
 from kintoun.resources.presentation import object_answer
 from kintoun.resources.validation import validate
 from kintoun.resources.writing import (
@@ -34,7 +35,7 @@ from kintoun.storage.rows import Stored
 async def put_object(kind: Kind, context: Context, request: Request) -> Answer:
     """PUT: create an object, or replace what is there."""
     path = Path(kind, request.parameters)
-    kept = await prepared(context, kind, path, keep(lambda: envelope_of(context, request, kind)))
+    kept = await prepared(context, kind, path, keep(envelope_of, context, request, kind))
 
     async def act(work: Work) -> Answer:
         above, own = await rows_of(work, path)
@@ -55,7 +56,7 @@ async def put_object(kind: Kind, context: Context, request: Request) -> Answer:
             raise ill_formed_id()
         if own is None:
             preconditions.refuse_missing((await work.unit.standing(path.list)).timestamp)
-        else:
+        elif preconditions is not NO_DEMANDS:
             preconditions.refuse_existing(own, visible=access.may_read(kind, above, own, principals))
         check_id(path, envelope.data)
         if own is None:

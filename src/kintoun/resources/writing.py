@@ -41,9 +41,9 @@ class Kept(NamedTuple):
         return self.value
 
 
-def keep(parse: Callable[[], Any]) -> Kept:
+def keep(parse: Callable[..., Any], *of: Any) -> Kept:
     try:
-        return Kept(parse(), None)
+        return Kept(parse(*of), None)
     except InvalidParameters as error:
         return Kept(None, error)
 
@@ -87,13 +87,13 @@ _DEMANDING = frozenset(("if-match", "if-none-match", "origin"))
 
 def envelope_of(context: Context, request: Request, kind: Kind) -> Envelope:
     body = body_of(context, request)
-    required = context.service.rules_of(kind).data_required
+    required = context.service.rules[kind].data_required
     return parse_envelope(body, kind=kind.name, permissions_allowed=kind.permissions, data_required=required)
 
 
 async def prepared(context: Context, kind: Kind, path: Path | None, kept: Kept) -> Kept:
     """The attributes completed by the kind's own rules, before any lock is taken."""
-    prepare = context.service.rules_of(kind).prepare
+    prepare = context.service.rules[kind].prepare
     if prepare is None or kept.error is not None or kept.value.data is None:
         return kept
     try:
@@ -106,7 +106,7 @@ async def prepared(context: Context, kind: Kind, path: Path | None, kept: Kept) 
 async def prepare_ahead(context: Context, place: Path | ListPath) -> None:
     """Let the kind's rules begin with a request of a batch, before the transaction that it will run in."""
     request = context.request
-    prepare = context.service.rules_of(place.kind).prepare
+    prepare = context.service.rules[place.kind].prepare
     data = request.payload.get("data") if isinstance(request.payload, dict) else None
     if prepare is None or not isinstance(data, dict) or request.method not in WITH_BODY:
         return
@@ -167,7 +167,7 @@ def check_body(context: Context, request: Request) -> None:
 async def create(work: Work, path: Path, above: list[Row], envelope: Envelope) -> Stored:
     """Write an object where there is none."""
     context = work.context
-    rules = context.service.rules_of(path.kind)
+    rules = context.service.rules[path.kind]
     if rules.may_create is not None:
         rules.may_create(context, path)
     if len(path.id) > context.service.settings.limits.id_length:
@@ -180,7 +180,7 @@ async def create(work: Work, path: Path, above: list[Row], envelope: Envelope) -
 
 def owned(context: Context, path: Path, grants: str) -> str:
     """The ACL with its author among the writers (protocol section 5.4)."""
-    author = context.service.rules_of(path.kind).author
+    author = context.service.rules[path.kind].author
     if author is not None:
         name = author(path)
         return with_author(NO_GRANTS, name) if name is not None else NO_GRANTS

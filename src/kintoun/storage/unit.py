@@ -243,11 +243,15 @@ class Unit:
         return row
 
     async def _before(self, path: Path, chosen: int | None) -> tuple[Clock, Stored | None]:
-        clock = await self.standing(path.list)
-        [previous] = await self.objects((path,))
-        mine = previous is not None and previous.timestamp == chosen
-        if chosen is not None and not mine and await self.taken(path.list, chosen):
-            raise TimestampTaken
+        place = path.list
+        clock = self._clocks.get(place)
+        if clock is None or clock.list is None:
+            clock = await self.standing(place)
+        previous = self._objects[path] if path in self._objects else await self.object(path)
+        if chosen is not None:
+            mine = previous is not None and previous.timestamp == chosen
+            if not mine and await self.taken(place, chosen):
+                raise TimestampTaken
         return clock, previous
 
     def _set(self, clock: Clock, path: Path, row: Stored, previous: Stored | None) -> None:
@@ -256,12 +260,13 @@ class Unit:
             size -= size_of(previous.body)
             live, dead = (live, dead - 1) if previous.deleted else (live - 1, dead)
         live, dead = (live, dead + 1) if row.deleted else (live + 1, dead)
-        self._remember(self._objects, path, row)
         if path.kind is not RECORD:
             self.identities.clear()
+        self._remember(self._objects, path, row)
         timestamp = max(clock.timestamp, row.timestamp)
-        version, watermark = clock.version + 1, clock.watermark
-        self._tick(Clock(clock.path, clock.list, timestamp, version, live, dead, size, watermark))
+        self._tick(
+            Clock(clock.path, clock.list, timestamp, clock.version + 1, live, dead, size, clock.watermark)
+        )
 
     async def _link(self, path: ListPath) -> None:
         """Give the list at `path` a new number: its parent has come to be."""

@@ -115,7 +115,7 @@ async def get_past_list(context: Context, request: Request, path: ListPath) -> A
     if isinstance(time, ProtocolError):
         await look(context, path, None, head)
         raise time
-    page = page_of(context.service.rules_of(path.kind), asked)._replace(source=Past(time))
+    page = page_of(context.service.rules[path.kind], asked)._replace(source=Past(time))
     found, _ = await look(context, path, page, head)
     timestamp = await reached(context, path, time)
     assert found.clock is not None, "a list has a clock while its parent exists"

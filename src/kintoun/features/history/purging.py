@@ -53,7 +53,7 @@ async def _delete_page(work: Work, request: Request, path: ListPath, asked: Aske
     token = asked.query.token
     if token is not None:
         await consume_nonce(work, token.nonce)
-    page = page_of(work.context.service.rules_of(HISTORY), asked)._replace(deleted=False, until=None)
+    page = page_of(work.context.service.rules[HISTORY], asked)._replace(deleted=False, until=None)
     rows = (await work.unit.read(Wanted(clock=path, page=page))).rows or ()
     clock = await work.unit.standing(path)
     headers = alerts(work.context, asked.query)
