@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from kintoun.cli import main
 from kintoun.model.errors import CHANGES_FORGOTTEN
 from kintoun.operations.acls import missing_entries
-from kintoun.operations.purge import Purged, Scope, count_unused_entries, plan, purge, purge_entries
+from kintoun.operations.purge import Purged, Scope, plan, purge
+from kintoun.operations.purge_entries import count_unused_entries, purge_entries
 from kintoun.storage import Store
 from tests.operations.databases import ENGINES, fresh, served
-from tests.support.inprocess import App
+from tests.support.inprocess import App, principal
 from tests.support.postgres import Postgres
 
 RECORDS = "/buckets/b/collections/c/records"
@@ -142,7 +144,7 @@ async def test_writers_and_pollers_go_on(engine: str, tmp_path: Path, postgres: 
         purged = Purged()
         for _ in range(25):
             purged.tombstones += (await purge(store_of(other), Scope(keep=1), quiet)).tombstones
-            await purge_entries(store_of(other), purged)
+            await purge_entries(store_of(other))
             await asyncio.sleep(0.01)
         stop.set()
         await asyncio.gather(*writers)
@@ -196,15 +198,30 @@ async def test_unused_entries_of_permissions_go(engine: str, tmp_path: Path, pos
         await app.ok("PUT /buckets/b")
         for n in range(5):
             await app.ok("PATCH /buckets/b", {"permissions": {"read": [f"user:{n}"]}})
-        store, done = store_of(app), Purged()
+        store = store_of(app)
         assert await count_unused_entries(store) >= 4
-        await purge_entries(store, done)
+        done = await purge_entries(store)
         assert done.entries >= 4
-        assert not done.entries_left
+        assert done.complete
         assert await count_unused_entries(store) == 0
         assert await missing_entries(store) == []
         await app.ok("PATCH /buckets/b", {"permissions": {"read": ["user:0"]}})
         assert await missing_entries(store) == [], "what was purged is added again"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_entries_that_history_needs_stay(engine: str, tmp_path: Path, postgres: Postgres) -> None:
+    settings = fresh(engine, tmp_path, postgres)
+    settings = replace(settings, features=[*settings.features, "history"])
+    async with served(settings) as app:
+        await app.ok("PUT /buckets/b")
+        reader = {"permissions": {"read": [principal("bob")]}}
+        await app.ok("PUT /buckets/b/collections/c", reader)
+        await app.ok("PATCH /buckets/b/collections/c", {"permissions": {"read": []}})
+        before = await app.ok("GET /buckets/b/history", user="bob")
+        assert len(before["data"]) == 1
+        await purge_entries(store_of(app))
+        assert await app.ok("GET /buckets/b/history", user="bob") == before
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -232,4 +249,5 @@ async def test_the_command_says_first_what_it_would_do(
         assert (code, "Purged 1 tombstones of 1 lists" in output) == (0, True), output
         assert (await changes(app, early))[0] == 410
         assert (await run())[0] == 2
+        assert "entries of permissions" in (await run("--permissions", "--apply"))[1]
         assert (await run("--keep", "1", "--collection", "c"))[0] == 2

@@ -18,8 +18,8 @@ class Refused(Exception):
 
 
 async def open_patiently(settings: Storage) -> Store:
-    """The store, connected, whose statements may take long. Raises `Unavailable`."""
-    return await open_store(replace(settings, timeout_seconds=PATIENCE_SECONDS))
+    """The store without its replicas, connected, whose statements may take long. Raises `Unavailable`."""
+    return await open_store(replace(settings, timeout_seconds=PATIENCE_SECONDS, replicas=[]))
 
 
 async def begin_bulk(store: Store) -> Transaction:

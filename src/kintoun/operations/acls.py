@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from kintoun.model.permissions import NO_GRANTS, parse_acl
+from kintoun.storage import Fetch
 
 PAGE = 2000
 _ACLS = "SELECT acl, min(grants) FROM object WHERE acl > $1 GROUP BY acl ORDER BY acl LIMIT $2"
@@ -17,7 +17,8 @@ _ENTRIES = "SELECT acl, permission, principal FROM acl_entry WHERE acl > $1 AND 
 class Fetches(Protocol):
     """A store, or a transaction of one."""
 
-    async def fetch(self, sql: str, args: Sequence[Any] = ()) -> list[Any]: ...
+    @property
+    def fetch(self) -> Fetch: ...
 
 
 async def missing_entries(database: Fetches) -> list[str]:

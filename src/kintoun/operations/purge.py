@@ -1,4 +1,4 @@
-"""Purging tombstones, and entries of ACLs that no object has any more, while servers go on.
+"""Purging tombstones while servers go on.
 
 A list whose tombstones were purged has a watermark: the newest of them. A client who asks for the changes
 since an earlier time is told to start over, and keeps no ghosts.
@@ -8,19 +8,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kintoun.model.kinds import BUCKET, RECORD
 from kintoun.model.paths import ListPath
 from kintoun.storage import Store
-from kintoun.storage.dialect import Dialect
 from kintoun.storage.engine import Transaction, Writes
 
 STEP = 500
 """Rows deleted in one transaction, so that no writer waits long behind it."""
-
-ATTEMPTS = 5
-"""How often the entries of ACLs are locked in vain, before they are left for another day."""
 
 Progress = Callable[[str, int], None]
 """Told the path of a list and how many tombstones have gone."""
@@ -33,16 +29,6 @@ _NEWEST = "SELECT ts FROM object WHERE list = $1 AND deleted = 1 ORDER BY ts DES
 _COUNT = "SELECT count(*), max(ts) FROM object WHERE list = $1 AND deleted = 1 AND ts < $2"
 _FIND = "SELECT ts FROM object WHERE list = $1 AND deleted = 1 AND ts > $2 AND ts < $3 ORDER BY ts LIMIT $4"
 _DELETE = f"DELETE FROM object WHERE list = $1 AND deleted = 1 AND ts IN ({_MARKS}) RETURNING ts, body"
-_UNUSED = (
-    "SELECT principal, acl, permission FROM acl_entry e WHERE (principal, acl, permission) > ($1, $2, $3)"
-    " AND NOT EXISTS (SELECT 1 FROM object o WHERE o.acl = e.acl)"
-    " ORDER BY principal, acl, permission LIMIT $4"
-)
-_DELETE_ENTRY = (
-    "DELETE FROM acl_entry WHERE principal = $1 AND acl = $2 AND permission = $3"
-    " AND NOT EXISTS (SELECT 1 FROM object o WHERE o.acl = $2) RETURNING 1"
-)
-_LOCK_NOT_AVAILABLE = "55P03"
 
 
 class Scope(NamedTuple):
@@ -81,9 +67,6 @@ class Purged:
 
     tombstones: int = 0
     lists: int = 0
-    entries: int = 0
-    entries_left: bool = False
-    """Whether the entries of ACLs could not be locked."""
     plan: list[Planned] = field(default_factory=list)
 
 
@@ -151,55 +134,3 @@ class _Step:
         )
         await transaction.write(Writes(clocks=[clock]))
         return len(gone)
-
-
-async def count_unused_entries(store: Store) -> int:
-    """How many entries belong to ACLs that no object has."""
-    total = 0
-    async for rows in _unused(store):
-        total += len(rows)
-    return total
-
-
-async def purge_entries(store: Store, done: Purged) -> None:
-    """Delete the entries of ACLs that no object has.
-
-    A writer that uses an ACL again finds its entries or adds them, before its commit. So no writer may be
-    between the two: SQLite has one writer at a time, and on PostgreSQL a lock of the table, held for one
-    step, waits for those who have added entries and keeps others from doing so. What is unused then goes.
-    """
-    async for rows in _unused(store):
-        step = _EntriesStep(rows, store.engine.dialect)
-        for _ in range(ATTEMPTS):
-            try:
-                done.entries += await store.transact(step)
-            except Exception as error:
-                if getattr(error, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
-                    raise
-            else:
-                break
-        else:
-            done.entries_left = True
-            return
-
-
-async def _unused(store: Store) -> AsyncIterator[list[Any]]:
-    last: tuple[str, bytes, str] = ("", b"", "")
-    while rows := await store.fetch(_UNUSED, (*last, STEP)):
-        last = (rows[-1][0], bytes(rows[-1][1]), rows[-1][2])
-        yield rows
-
-
-class _EntriesStep:
-    def __init__(self, rows: list[Any], dialect: Dialect) -> None:
-        self._rows = [tuple(row) for row in rows]
-        self._dialect = dialect
-
-    async def __call__(self, transaction: Transaction) -> int:
-        if self._dialect is Dialect.POSTGRESQL:
-            await transaction.fetch("SET LOCAL lock_timeout = '2s'")
-            await transaction.fetch("LOCK TABLE acl_entry IN SHARE ROW EXCLUSIVE MODE")
-        gone = 0
-        for row in self._rows:
-            gone += len(await transaction.fetch(_DELETE_ENTRY, row))
-        return gone

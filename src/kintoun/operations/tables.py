@@ -17,6 +17,7 @@ UNSAVED = frozenset({"feature_version", "lease"})
 """Tables that say something of the running servers or of the schema, and nothing of the data."""
 
 _CREATED = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)", re.IGNORECASE)
+_ACL_COLUMN = re.compile(r"^acl(_|$)|_acl$")
 _COLUMNS = {
     Dialect.SQLITE: "SELECT name, type FROM pragma_table_info('{}') ORDER BY cid",
     Dialect.POSTGRESQL: "SELECT attname::text, format_type(atttypid, NULL) FROM pg_attribute"
@@ -97,6 +98,20 @@ async def saved_tables(database: Fetches, dialect: Dialect, versions: Versions) 
         rows = await database.fetch(_COLUMNS[dialect].format(name))
         tables.append(SavedTable(name, tuple((row[0], _NEUTRAL[row[1]]) for row in rows)))
     return tables
+
+
+async def acl_columns(database: Fetches, dialect: Dialect, versions: Versions) -> list[tuple[str, str]]:
+    """The columns of features' tables that hold digests of ACLs, as the table and the column.
+
+    They are known by their names: `acl`, and what begins with `acl_` or ends in `_acl`.
+    """
+    return [
+        (table.name, name)
+        for table in await saved_tables(database, dialect, versions)
+        if table.name not in ("object", "acl_entry")
+        for name, kind in table.columns
+        if kind == "bytes" and _ACL_COLUMN.search(name)
+    ]
 
 
 def created_statements(dialect: Dialect, versions: Versions) -> Mapping[str, list[list[str]]]:

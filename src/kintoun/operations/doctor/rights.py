@@ -13,10 +13,12 @@ from kintoun.model.permissions import parse_acl
 from kintoun.operations.acls import missing_entries
 from kintoun.operations.doctor.findings import Finding, Patient, Repair
 from kintoun.operations.kinto_copy import acl_entries
+from kintoun.operations.purge_entries import used_by_features
+from kintoun.operations.tables import acl_columns
 from kintoun.storage.engine import Transaction
 from kintoun.storage.outgoing import digest
 
-_UNUSED = "SELECT count(*) FROM acl_entry e WHERE NOT EXISTS (SELECT 1 FROM object o WHERE o.acl = e.acl)"
+_UNUSED = "SELECT e.acl FROM acl_entry e WHERE NOT EXISTS (SELECT 1 FROM object o WHERE o.acl = e.acl)"
 _NAMES = "SELECT acl, min(grants), max(grants) FROM object GROUP BY acl"
 _ENTRY = "INSERT INTO acl_entry (principal, permission, acl) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
 _LOST_MEMBERS = (
@@ -47,9 +49,13 @@ async def check_permissions(patient: Patient) -> AsyncIterator[Finding]:
     for grants in await missing_entries(patient.snapshot):
         text = f"objects with these permissions are not found by those whom they name: {grants}"
         yield Finding("permissions", "error", text, _add_entries(grants))
-    unused = (await patient.snapshot.fetch(_UNUSED))[0][0]
+    columns = await acl_columns(patient.snapshot, patient.store.engine.dialect, patient.versions)
+    used = await used_by_features(patient.snapshot, columns)
+    unused = 0
+    async for rows in patient.snapshot.scan(_UNUSED):
+        unused += sum(bytes(row[0]) not in used for row in rows)
     if unused:
-        text = f"{unused} entries of permissions that no object has any more: `kintoun purge` removes them"
+        text = f"{unused} entries of permissions that nothing has: `kintoun purge --permissions` removes them"
         yield Finding("permissions", "note", text)
 
 
