@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import resource
 import subprocess
 import tempfile
@@ -16,7 +17,9 @@ from tests.support.servers import Server
 from tests.sync.clients import HOME, Client, Load, Run
 from tests.sync.world import failing, judge, kill_and_restart, serving
 
-BLOB = "x" * 40_000
+BLOB = random.Random(0).randbytes(20_000).hex()
+"""Of a record; PostgreSQL would make little of what repeats itself."""
+
 ENOUGH = 400
 
 

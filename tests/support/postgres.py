@@ -55,10 +55,13 @@ class Postgres:
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def start(cls, directory: Path | str) -> Postgres:
-        """Start a server whose data lives in `directory`, which is made and initialised if need be."""
+    def start(cls, directory: Path | str, *options: str) -> Postgres:
+        """Start a server whose data lives in `directory`, which is made and initialised if need be.
+
+        `options` are further ones of initdb.
+        """
         server = cls(Path(directory).resolve())
-        server._prepare()
+        server._prepare(*options)
         server._launch()
         return server
 
@@ -81,6 +84,16 @@ class Postgres:
     def promote(self) -> None:
         """Make a primary of a standby, and wait until it is one."""
         assert self.psql("SELECT pg_promote(true, 60)") == "t", self.log()[-4000:]
+
+    @property
+    def data(self) -> Path:
+        """The data directory."""
+        return self._data
+
+    @property
+    def user(self) -> str | None:
+        """The user of the system that runs it; None: whoever runs the tests."""
+        return self._user
 
     @property
     def uri(self) -> str:
@@ -188,11 +201,11 @@ class Postgres:
             ensure_folder_permissions(self._bin.parent, 0o555)
             shutil.chown(self._directory, self._user)
 
-    def _prepare(self) -> None:
+    def _prepare(self, *more: str) -> None:
         self._make_directory()
         if (self._data / "PG_VERSION").exists():
             return
-        options = ["--auth=trust", "--encoding=UTF8", "--locale=C", "--username=postgres", "--no-sync"]
+        options = ["--auth=trust", "--encoding=UTF8", "--locale=C", "--username=postgres", "--no-sync", *more]
         subprocess.run(
             [self._bin / "initdb", *options, "-D", self._data],
             check=True,

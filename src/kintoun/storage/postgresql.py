@@ -53,6 +53,8 @@ _LOST = (
     asyncpg.CrashShutdownError,
     asyncpg.QueryCanceledError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.InternalServerError,  # so it calls what the system refuses for a reason that it has no name for
     asyncpg.ReadOnlySQLTransactionError,
     asyncio.TimeoutError,
 )
