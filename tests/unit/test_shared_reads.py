@@ -153,3 +153,15 @@ async def test_a_failure_reaches_all_who_shared_it_and_nobody_after() -> None:
     slow.error = None
     assert all(isinstance(found, Found) for found in await asyncio.gather(*await started(reads, 6)))
     assert reads._flying == 0
+
+
+async def test_when_one_of_them_is_at_fault_each_gets_its_own_outcome() -> None:
+    slow = Slow()
+    reads = SharedReads(slow.alone, slow.fetch)
+    slow.error = ValueError("one of them cannot be asked")
+    tasks = await started(reads, 8)
+    slow.gate.set()
+    assert all(isinstance(found, Found) for found in await asyncio.gather(*tasks))
+    assert slow.together_asked >= 1
+    assert slow.alone_asked == 8, "the two that flew first, and each of those that were together"
+    assert reads._flying == 0

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from kintoun.model.paths import ListPath, Path
-from kintoun.storage.rows import Clock, Found, Stored, Wanted
+from kintoun.storage.rows import Clock, Found, Stored, Unavailable, Wanted
 from kintoun.storage.statements import CLOCK, GROUP, clock_of, stored
 
 FLIGHTS = 2
@@ -46,6 +46,7 @@ class SharedReads:
         self._alone = alone
         self._fetch = fetch
         self._flying = 0
+        self._settling: set[asyncio.Task[None]] = set()
         self._waiting: list[tuple[Wanted, asyncio.Future[Found | None]]] = []
 
     async def read(self, wanted: Wanted) -> Found:
@@ -83,15 +84,32 @@ class SharedReads:
             # Only this reader gave up: the others go with the next one.
             self._waiting[:0] = group
             raise
-        except Exception as error:
+        except Unavailable as error:
             for _, turn in group:
                 if not turn.done():
                     turn.set_exception(error)
             raise
+        except Exception:
+            # One of them may be at fault: by itself each gets its own outcome, whoever of them gives up.
+            for other, turn in group:
+                task = asyncio.ensure_future(self._settle(other, turn))
+                self._settling.add(task)
+                task.add_done_callback(self._settling.discard)
+            return await self._alone(wanted)
         for (_, turn), found in zip(group, others, strict=True):
             if not turn.done():
                 turn.set_result(found)
         return first
+
+    async def _settle(self, wanted: Wanted, turn: asyncio.Future[Found | None]) -> None:
+        try:
+            found = await self._alone(wanted)
+        except Exception as error:
+            if not turn.done():
+                turn.set_exception(error)
+        else:
+            if not turn.done():
+                turn.set_result(found)
 
     def _hand_over(self) -> None:
         """Let the next read that still waits carry the others, or land."""
