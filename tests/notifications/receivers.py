@@ -43,12 +43,13 @@ class Received:
 
 @dataclass
 class Says:
-    """What the receiver answers; `silent` accepts the request and never does."""
+    """What the receiver answers, after a pause of so many seconds; `silent` accepts the request only."""
 
     status: int = 204
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     silent: bool = False
+    pause: float = 0.0
 
 
 class Receiver:
@@ -78,6 +79,7 @@ class Receiver:
                     receiver._closing.wait(PATIENCE_SECONDS)
                     self.close_connection = True
                     return
+                receiver._closing.wait(says.pause)
                 self.send_response(says.status)
                 for name, value in says.headers.items():
                     self.send_header(name, value)

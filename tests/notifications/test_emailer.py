@@ -121,8 +121,14 @@ async def test_groups_stand_for_their_members_with_addresses(mailing: Posting, s
     await hook(mailing, {"recipients": groups, "resource_name": "record"})
     await mailing.ok(f"PUT {RECORD}")
     await mailing.deliver()
-    [envelope] = server.envelopes
-    assert sorted(address.lower() for address in envelope.rcpt_tos) == ["ann@example.org", "bob@example.org"]
+    [mail], [envelope] = server.mails, server.envelopes
+    assert envelope.rcpt_tos == ["ANN@example.org", "bob@example.org"]
+    assert (mail["To"], mail["Bcc"]) == ("ANN@example.org", None), "who is a member is not told to everybody"
+    await hook(mailing, {"recipients": groups[:1], "resource_name": "record"})
+    await mailing.ok(f"DELETE {RECORD}")
+    await mailing.deliver()
+    assert server.envelopes[-1].rcpt_tos == ["ann@example.org", "bob@example.org"]
+    assert server.mails[-1]["To"] == "undisclosed-recipients:;"
 
 
 async def test_nobody_to_tell_is_no_mail(mailing: Posting, server: MailServer) -> None:
@@ -249,12 +255,14 @@ async def test_the_debug_mailer_writes_before_the_answer(
 
 async def test_a_queue_is_a_maildir(make: Any, server: MailServer, tmp_path: Path) -> None:
     async with make(queue_path=str(tmp_path / "queue")) as mailing:
-        await hook(mailing, {"resource_name": "record"})
+        await mailing.ok("PUT /buckets/b/groups/g", {"data": {"members": ["x:ann@example.org"]}})
+        await hook(mailing, {"resource_name": "record", "recipients": ["me@you.com", "/buckets/b/groups/g"]})
         await mailing.ok(f"PUT {RECORD}")
         await mailing.deliver_all()
     [queued] = mailbox.Maildir(tmp_path / "queue")
     mail = message_from_bytes(bytes(queued), policy=default)
-    assert mail["X-Actually-To"] == mail["To"] == "me@you.com"
+    assert mail["X-Actually-To"] == "me@you.com, ann@example.org"
+    assert (mail["To"], mail["Bcc"]) == ("me@you.com", None)
     assert mail["X-Actually-From"] == "it@example.org"
     assert mail["Subject"] == "New message"
 

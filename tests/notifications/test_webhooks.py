@@ -250,6 +250,30 @@ async def test_the_background_work_delivers_and_goes_on(hooked: Posting, receive
     assert [request.json["id"] for request in receiver.received] == ["ra", "rb", "rc"]
 
 
+async def test_a_worker_that_stops_lets_a_message_arrive(hooked: Posting, receiver: Receiver) -> None:
+    receiver.answers = [Says(204, pause=0.5)]
+    working = asyncio.create_task(hooked.outbox.deliver())
+    await hooked.ok(f"PUT {RECORD}")
+    await hooked.ok(f"DELETE {RECORD}")
+    await asyncio.to_thread(receiver.wait, lambda: len(receiver.received) == 1)
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    assert len(receiver.received) == 1
+    assert len(await hooked.waiting()) == 1, "what was received is not sent again, what was not waits"
+
+
+async def test_no_password_is_posted(make: Any, receiver: Receiver) -> None:
+    async with make({"resources": ["account"], "old": True}) as hooked:
+        await hooked.ok("PUT /accounts/ann", {"data": {"password": "hunter2"}}, user=None)
+        changed = {"data": {"password": "hunter3"}}
+        await hooked.ok("PUT /accounts/ann", changed, auth=("ann", "hunter2"))
+        await hooked.deliver_all()
+    assert [request.json["type"] for request in receiver.received] == ["account.create", "account.update"]
+    assert all(
+        b"hunter" not in request.body and b"argon" not in request.body for request in receiver.received
+    )
+
+
 async def test_old_dead_letters_are_swept(hooked: Posting, receiver: Receiver) -> None:
     receiver.says = Says(410)
     await hooked.ok(f"PUT {RECORD}")

@@ -50,6 +50,9 @@ MESSAGES_AT_ONCE = 20
 STEPS_AT_ONCE = 10
 """Steps after which a target makes room for others."""
 
+GRACE_SECONDS = 3.0
+"""How long messages that are under way may go on when the server stops."""
+
 LONGEST_ERROR = 500
 SWEEP_SECONDS = 3600.0
 DAY = 86_400_000
@@ -140,6 +143,7 @@ class Outbox:
         self._awake = asyncio.Event()
         self._added = False
         self._turn = asyncio.Lock()
+        self._stopping = False
         self._store: Store | None = None
 
     def join(self, registry: Registry) -> None:
@@ -184,6 +188,7 @@ class Outbox:
         """Deliver what there is, and go on."""
         running: dict[str, asyncio.Task[None]] = {}
         swept = 0.0
+        self._stopping = False
         try:
             while True:
                 self._awake.clear()
@@ -203,10 +208,17 @@ class Outbox:
                 for target in [target for target, task in running.items() if task.done()]:
                     running.pop(target).result()
         finally:
-            for task in running.values():
-                task.cancel()
-            await asyncio.gather(*running.values(), return_exceptions=True)
-            await self._close()
+            await self._stop(list(running.values()))
+
+    async def _stop(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Let the messages arrive that are under way, so that they need not be sent twice."""
+        self._stopping = True
+        if tasks:
+            await asyncio.wait(tasks, timeout=GRACE_SECONDS)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._close()
 
     async def deliver_now(self) -> None:
         """Deliver what is due, and return."""
@@ -225,7 +237,7 @@ class Outbox:
             try:
                 for row in rows:
                     message = Message(row[0], row[1], json.decode(row[2].encode()), row[3], row[5])
-                    if row[4] > timestamps.now() or not await self._delivered(message):
+                    if self._stopping or row[4] > timestamps.now() or not await self._delivered(message):
                         return
                     delivered.append(message.id)
             finally:

@@ -28,7 +28,7 @@ from kintoun.resources.context import Work
 DEFAULT_SUBJECT = "New message"
 DEBUG_DIRECTORY = File("mail")
 MOST_ADDRESSES = 1000
-"""Recipients of one mail, the members of its groups counted."""
+"""Members of groups that one mail goes to."""
 
 
 class Emailer(Plugin):
@@ -79,11 +79,12 @@ class Emailer(Plugin):
         """Add a mail for every hook that wants to be told, and has somebody to tell."""
         for hook in await self._hooks.matching(work, subject):
             values = placeholders(work.context, subject)
-            recipients = await _recipients(work, hook, subject.path.ids[0], values)
-            if not recipients:
+            recipients, members = await _recipients(work, hook, subject.path.ids[0], values)
+            if not recipients and not members:
                 continue
             payload: dict[str, Any] = {
                 "recipients": recipients,
+                "members": members,
                 "subject": one_line(rendered(hook.get("subject", DEFAULT_SUBJECT), values)),
                 "body": rendered(hook["template"], values),
             }
@@ -109,19 +110,22 @@ def _kept(settings: EmailerSettings) -> bool:
     return settings.debug_mailer or settings.queue_path is not None
 
 
-async def _recipients(work: Work, hook: Hook, bucket: str, values: dict[str, object]) -> list[str]:
-    """The addresses that a hook names, groups of its bucket replaced by those among their members."""
+async def _recipients(
+    work: Work, hook: Hook, bucket: str, values: dict[str, object]
+) -> tuple[list[str], list[str]]:
+    """The addresses that a hook names, and those among the members of the groups of its bucket it names."""
     named = hook.get("recipients")
     found: list[str] = []
+    members: list[str] = []
     for recipient in named if isinstance(named, list) else ():
         if not isinstance(recipient, str):
             continue
         group = group_of(rendered(recipient, values), bucket)
         if group is not None:
-            found += await _members(work, group)
+            members += await _members(work, group)
         elif address_of(recipient) is not None:
             found.append(recipient)
-    return unique(found)[:MOST_ADDRESSES]
+    return unique(found), unique(members, but=found)[:MOST_ADDRESSES]
 
 
 async def _members(work: Work, group: Path) -> list[str]:
