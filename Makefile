@@ -105,6 +105,6 @@ $(CONSOLE): requirements/console.txt | .venv/bin/python
 	rm -rf .console/wheel .console/*.whl
 	touch $@
 
-tests/clients/js/node_modules/.package-lock.json: tests/clients/js/package-lock.json
-	cd tests/clients/js && npm ci --ignore-scripts --no-audit --no-fund --silent
+tests/%/js/node_modules/.package-lock.json: tests/%/js/package-lock.json
+	cd tests/$*/js && npm ci --ignore-scripts --no-audit --no-fund --silent
 	touch $@
