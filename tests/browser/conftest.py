@@ -24,7 +24,7 @@ SHOTS = os.environ.get("KINTOUN_SCREENSHOTS")
 """A directory where a picture of the page is kept after each test."""
 
 SETTINGS = {
-    "kinto.includes": "kinto.plugins.accounts kinto.plugins.admin",
+    "kinto.includes": "kinto.plugins.accounts kinto.plugins.admin kinto.plugins.history",
     "kinto.admin_assets_path": str(BUILD),
     "multiauth.policies": "account basicauth",
     "multiauth.policy.account.use": "kinto.plugins.accounts.AccountsPolicy",

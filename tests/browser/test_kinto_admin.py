@@ -25,6 +25,9 @@ def test_signing_in(browser: Browser, server: Server) -> None:
     context = browser.new_context()
     console = Console(context, server.url)
     console.open()
+    with console.trouble_expected("401|Could not authenticate"):
+        console.try_to_sign_in(ALICE[0], "wrong", "Kinto Account Auth")
+        console.notified("Authentication failed")
     console.sign_in(*ALICE)
     console.sees("account:alice")
     console.open("/buckets")  # who is signed in stays so
@@ -257,3 +260,32 @@ def test_what_it_loads_is_kept(console: Console) -> None:
     )
     assert len(sizes) >= 2
     assert all(size == 0 for _, size in sizes), sizes  # none came over the wire again
+
+
+def test_history(console: Console, api: httpx.Client, bucket: str) -> None:
+    path = f"/buckets/{bucket}/collections/articles"
+    put(api, f"{path}/records/r1", {"title": "before"})
+    put(api, f"{path}/records/r1", {"title": "after"})
+    put(api, f"{path}/records/r2", {"title": "new"})
+
+    console.open(f"/buckets/{bucket}/history")  # without records
+    console.rows(3)
+    console.row("articles")
+    console.open(f"/buckets/{bucket}/groups/writers/history")
+    console.rows(1)
+    console.open(f"{path}/history")
+    console.rows(4)
+    console.open(f"{path}/records/r1/history")
+    console.rows(2)
+    console.row("update").get_by_title("View entry details").click()
+    difference = console.page.locator("table pre").first
+    expect(difference).to_contain_text('-     "title": "before"')
+    expect(difference).to_contain_text('+     "title": "after"')
+
+    # The collection as it is beside what it was: the snapshot at the record's first version.
+    console.row("create").get_by_title("Compare with this version").click()
+    differences = console.page.get_by_test_id("record-diff")
+    expect(differences).to_have_count(2)
+    expect(differences.filter(has_text="r1")).to_contain_text('"title": "before"')
+    expect(differences.filter(has_text="r2")).to_contain_text('"title": "new"')
+    assert any("/snapshot/collections/articles@" in request for request in console.requests)
