@@ -69,6 +69,9 @@ OF_TRANSLATION = (
 )
 """Keys with a default in Kinto that `translation` reads itself."""
 
+SWITCHES = ("sentry_dsn",)
+"""Keys that switch on the feature whose they are."""
+
 RESOURCES = ("bucket", "collection", "group", "record", "account", "history")
 
 PRINCIPALS = (
@@ -103,6 +106,7 @@ WITHOUT_COUNTERPART: list[tuple[re.Pattern[str], str]] = [
     for pattern, reason in [
         (r"event_listeners", "listeners written for Kinto cannot be loaded; write a plugin"),
         (r"\w+_id_generator$", "ids of new records are always UUIDs; any id that a client chooses is kept"),
+        (r"sentry_(breadcrumbs|events)_min_level$", "sentry is sent errors; see `[sentry] level`"),
         (r"metrics_matchdict_fields$", "ids never become labels of metrics"),
         (r"newrelic_|profiler_|statsd_", "this monitoring system is not supported"),
         (r"transaction_per_request$", "every request is one transaction"),

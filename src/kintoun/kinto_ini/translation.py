@@ -106,6 +106,8 @@ class Translator:
         found = self.keys.find(key)
         if found is None:
             return False
+        if key in table.SWITCHES and entry.text.strip():
+            self.features.setdefault(found.feature, entry.place)
         if found.rest is None:
             self.result.tree.put(found.feature, found.field, Value(found.read(entry.text), entry.place))
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - by connecting; not in a thread, beside which a worker is born
 import gc
 import json
 import logging
@@ -141,8 +142,9 @@ def run(
             os.environ[RESOLVED] = dump(_reloaded(settings, reread()))
 
     with run_directory() as directory:
-        manager = _manager(settings.server, directory, read_again)
-        manager.on_startup(lambda: _announce(settings.server, when_ready))
+        manager = _manager(
+            settings.server, directory, read_again, lambda: _announce(settings.server, when_ready)
+        )
         try:
             manager.serve()
         except SystemExit as stop:
@@ -150,10 +152,13 @@ def run(
     return 0
 
 
-def _manager(server: Server, directory: Path, reread: Callable[[], None]) -> Manager:
+def _manager(
+    server: Server, directory: Path, reread: Callable[[], None], spawned: Callable[[], None]
+) -> Manager:
     return Manager(
         directory,
         reread,
+        spawned,
         target="kintoun.serving:application",
         factory=True,
         address=server.host,

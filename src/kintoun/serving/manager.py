@@ -36,13 +36,20 @@ _SO_ATTACH_FILTER = 26
 
 
 class Manager(MPServer):
-    """Watches the workers of one server. `reread` reads the configuration again, for a reload."""
+    """Watches the workers of one server.
 
-    def __init__(self, directory: Path, reread: Callable[[], None], **options: Any) -> None:
+    `reread` reads the configuration again, for a reload. `spawned` is called when the first workers have been
+    made: who starts a thread waits for it, since a worker must not be born while a thread holds a lock.
+    """
+
+    def __init__(
+        self, directory: Path, reread: Callable[[], None], spawned: Callable[[], None], **options: Any
+    ) -> None:
         super().__init__(**options)
         self._stop_seconds: int = options["workers_kill_timeout"]
         self._directory = directory
         self._reread = reread
+        self._spawned = spawned
 
     def _init_shared_socket(self) -> None:
         spec = ListenerSpec(self.bind_addr, self.bind_port, self.backlog)
@@ -63,6 +70,10 @@ class Manager(MPServer):
         own = idx % len(self._listeners)
         self._ssp, self._shd, self._sso = None, self._holders[own], self._listeners[own]
         return super()._spawn_worker(idx, target, callback_loader)
+
+    def _spawn_workers(self, spawn_target: Any, target_loader: Any) -> None:
+        super()._spawn_workers(spawn_target, target_loader)
+        self._spawned()
 
     def _stop_workers(self) -> None:
         for worker in self.wrks:
