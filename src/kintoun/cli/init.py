@@ -14,7 +14,7 @@ TEMPLATE = """\
 # The configuration of Kintoun. Every setting is described in the documentation, under Reference, Settings.
 # The environment stands above this file: KINTOUN_STORAGE__URL is `url` of the section `storage`.
 
-features = ["accounts", "permissions", "openapi"]
+features = ["accounts", "default_bucket", "history", "permissions", "openapi"]
 
 [storage]
 # A file beside this one, or postgresql://user:password@host/database
@@ -24,6 +24,9 @@ url = {url}
 userid_secret = {secret}
 # Check records against the JSON schema of their collection.
 schema_validation = true
+
+[default_bucket]
+secret = {bucket_secret}
 
 # Who may act whatever the objects say. `account:{admin}` may do everything.
 [access]
@@ -65,7 +68,11 @@ def init(directory: Path, storage: str, admin: str, force: bool, quiet: bool) ->
         fail(Exit.FAILED, f"{path} is there already; --force writes over it")
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     content = TEMPLATE.format(
-        url=text(storage), secret=text(secrets.token_urlsafe(32)), admin=admin, rights=_rights(admin)
+        url=text(storage),
+        secret=text(secrets.token_urlsafe(32)),
+        bucket_secret=text(secrets.token_urlsafe(32)),
+        admin=admin,
+        rights=_rights(admin),
     )
     write_private(path, content)
     if not quiet:

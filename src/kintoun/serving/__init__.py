@@ -56,8 +56,10 @@ def application() -> Any:
     from kintoun.app import create_app
 
     settings = revive(os.environ[RESOLVED])
-    configure_log(settings.server)
+    # What there is to say of the settings was said by the process that checked them.
+    configure_log(settings.server, "error")
     app = create_app(settings)
+    configure_log(settings.server)
     # What was imported and composed stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
@@ -90,8 +92,11 @@ class JsonLines(logging.Formatter):
         return json.dumps(event)
 
 
-def configure_log(server: Server) -> None:
-    """Log to standard error: one line of `key=value` pairs for each event, or one JSON object."""
+def configure_log(server: Server, level: str | None = None) -> None:
+    """Log to standard error: one line of `key=value` pairs for each event, or one JSON object.
+
+    `level` is the least that is logged, that of the settings when it is None.
+    """
     last: list[structlog.typing.Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if server.log_format == "json"
@@ -104,7 +109,7 @@ def configure_log(server: Server) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *last,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(server.log_level),
+        wrapper_class=structlog.make_filtering_bound_logger(level or server.log_level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
 
@@ -122,6 +127,7 @@ def check(settings: Settings) -> None:
     """
     from kintoun.app import create_app
 
+    configure_log(settings.server)
     create_app(settings)
 
 
@@ -134,7 +140,6 @@ def run(
     the settings for the workers that replace the present ones, or raises. Raises AddressInUse.
     """
     check_address(settings.server)
-    configure_log(settings.server)
     os.environ[RESOLVED] = dump(settings)
 
     def read_again() -> None:
