@@ -16,6 +16,7 @@ from tests.openid.world import bearing, openid_policies, options, who, world
 from tests.support.inprocess import App, Databases
 
 JSON = "application/json"
+TOKEN = {"data": {"name": "n", "scopes": ["read:/"]}}
 
 
 @pytest.fixture
@@ -74,6 +75,18 @@ async def test_refused_token_is_not_asked_about_again_and_again(url: str, provid
         response = await bearing(app, "nobody's", "GET /buckets")
         assert response.status_code == 401
         assert response.headers.get_list("www-authenticate")[0] == 'Bearer realm="Realm"'
+
+
+async def test_tokens_of_accounts_are_not_shown_to_the_provider(url: str, provider: FakeProvider) -> None:
+    async with one(url, provider) as app:
+        assert (
+            await app.call("PUT /accounts/ada", {"data": {"password": "p"}}, user=None)
+        ).status_code == 201
+        made = await app.ok("POST /accounts/ada/tokens", TOKEN, auth=("ada", "p"))
+        token = made["data"]["token"]
+        assert await who(app, token) == "account:ada"
+        assert await who(app, token + "x") is None
+        assert provider.asked == []
 
 
 async def test_memory_keeps_no_token(url: str, provider: FakeProvider) -> None:
@@ -351,6 +364,23 @@ async def test_discovery_documents_that_do_not_count(url: str, provider: FakePro
             policy.provider.keys._tried = policy.provider.metadata._tried = float("-inf")
             assert (await bearing(app, provider.token())).status_code == 503, change
         assert {asked.path for asked in provider.asked} == {"/.well-known/openid-configuration"}
+
+
+async def test_the_capability_waits_for_the_provider(url: str, provider: FakeProvider) -> None:
+    provider.answers["/.well-known/openid-configuration"] = (500, {})
+    async with one(url, provider) as app:
+        (policy,) = openid_policies(app)
+
+        async def shown() -> Any:
+            await policy.provider.maintain()
+            root = await app.ok("GET /", user=None)
+            return root["capabilities"]["openid"]["providers"][0]["userinfo_endpoint"]
+
+        assert await shown() is None
+        provider.answers["/.well-known/openid-configuration"] = (200, provider.document())
+        policy.provider.metadata._tried = policy.provider.keys._tried = float("-inf")
+        assert await shown() == f"{provider.issuer}/me"
+        assert policy.provider.keys.value is not None  # no request will have to wait for them
 
 
 async def test_other_fields_and_the_profile(url: str, provider: FakeProvider) -> None:

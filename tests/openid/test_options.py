@@ -78,6 +78,7 @@ def test_ini_of_a_kinto(tmp_path: Path) -> None:
         ("p", {"state_length": 4}, "state_length"),
         ("p", {"verification_ttl_seconds": "soon"}, "verification_ttl_seconds"),
         ("p", {"header_type": "Bea rer"}, "header_type"),
+        ("p", {"header_type": "basic"}, "header_type"),
         ("p", {"realm": 'a"b'}, "realm"),
         ("p", {"timeout_seconds": 0}, "timeout_seconds"),
         ("p", {"trusted_callback_urls": ["*"]}, "trusted_callback_urls"),

@@ -7,6 +7,9 @@ from base64 import b64decode
 
 from kintoun.http.requests import Request
 
+OF_ACCOUNTS = "kt_"
+"""How the tokens of this server's own accounts begin: nobody else is to see them."""
+
 
 def basic_credentials(request: Request) -> tuple[str, str] | None:
     """The user name and password of HTTP Basic authentication; None when there are none to be read."""

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from kintoun.features.accounts.scopes import is_scope
 from kintoun.features.accounts.settings import AccountsSection
 from kintoun.http.answers import Answer
+from kintoun.http.credentials import OF_ACCOUNTS
 from kintoun.http.requests import Request
 from kintoun.http.routing import Endpoint
 from kintoun.model import json, timestamps
@@ -30,7 +31,7 @@ from kintoun.resources.context import Context, Rules, Work
 from kintoun.resources.endpoints import endpoints_of
 from kintoun.resources.post import post_object
 
-PREFIX = "kt_"
+PREFIX = OF_ACCOUNTS
 """By this people, and programs that look for leaked secrets, recognise a token."""
 
 DAY = 86_400_000

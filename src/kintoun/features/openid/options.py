@@ -108,6 +108,8 @@ def decode(policy: Policy) -> Options:
         options = msgspec.convert(values, Options, strict=False)
     except msgspec.ValidationError as error:
         raise ValueError(f"{where}: options: {error}") from error
+    if options.header_type.lower() == "basic":
+        raise ValueError(f"{where}: options: header_type: `Basic` is for passwords, which are no provider's")
     if not _ISSUER.fullmatch(options.issuer):
         raise ValueError(f"{where}: options: issuer: must be an http or https URL without a query")
     for pattern in options.trusted_callback_urls:

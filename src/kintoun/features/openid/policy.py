@@ -18,6 +18,7 @@ from kintoun.features.openid import tokens
 from kintoun.features.openid.options import claim_at
 from kintoun.features.openid.provider import Provider
 from kintoun.features.openid.wire import Unavailable
+from kintoun.http.credentials import OF_ACCOUNTS
 from kintoun.http.requests import Request
 from kintoun.model import json
 from kintoun.model.errors import BACKEND, ProtocolError
@@ -86,6 +87,8 @@ class OpenIdPolicy:
 
     async def _looked_into(self, digest: bytes, token: str) -> Bearer | None:
         if not token or len(token) > tokens.MOST_CHARACTERS or not _printable(token):
+            return None
+        if token.startswith(OF_ACCOUNTS):
             return None
         if time.time() < self._refused.get(digest, 0.0):
             return None
