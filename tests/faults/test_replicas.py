@@ -193,6 +193,79 @@ async def test_all_reads_on_a_replica(pair: Pair, monkeypatch: pytest.MonkeyPatc
         assert root.json()["user"]["id"].startswith("basicauth:")
 
 
+async def test_who_follows_a_list_misses_nothing(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pollers are told by the primary and by a replica that stands still now and then, as it comes."""
+    async with halves(pair, monkeypatch, replica_lag_seconds=300.0) as both:
+        writing = asyncio.create_task(_write(both))
+        pollers = [Poller(both, by_tag) for by_tag in (True, False, True)]
+        followed = await asyncio.gather(*(poller.follow(writing) for poller in pollers))
+        both.resume_replay()
+        for poller in pollers:
+            await poller.poll()
+        assert set(both.asked) == {"primary", "replica"}
+        whole, _ = await both.get(f"{RECORDS}?_limit=1000", user="alice")
+        for poller in pollers:
+            assert poller.records == {each["id"]: each for each in whole.json()["data"]}
+            assert poller.tag == whole.headers["ETag"]
+        assert min(followed) > 0
+
+
+async def _write(both: Halves) -> None:
+    """Write and delete, and let the replica stand still for half of the time."""
+    for n in range(40):
+        if n % 20 == 5:
+            await asyncio.to_thread(both.pause_replay)
+        if n % 20 == 15:
+            await asyncio.to_thread(both.resume_replay)
+        await both.app.ok(f"PUT {RECORDS}/r{n % 7}", {"data": {"n": n}})
+        if n % 5 == 0:
+            await both.app.ok(f"DELETE {RECORDS}/r{n % 7}")
+
+
+class Poller:
+    """Somebody who follows a list by its ETag, `by_tag` with `If-None-Match` and whole lists."""
+
+    def __init__(self, both: Halves, by_tag: bool) -> None:
+        self._both, self._by_tag = both, by_tag
+        self.records: dict[str, Any] = {}
+        self.tag = '"0"'
+        self._polls = 0
+
+    async def follow(self, writing: asyncio.Task[None]) -> int:
+        """Poll until the writing is done; how many changes were seen."""
+        changes = 0
+        while not writing.done():
+            changes += await self.poll()
+        await writing
+        return changes
+
+    async def poll(self) -> bool:
+        # Now and then it asks the primary, and then knows more than the replica.
+        self._polls += 1
+        user = "alice" if self._polls % 3 == 0 else None
+        if self._by_tag:
+            headers = {"If-None-Match": self.tag}
+            answer = await self._both.app.call(f"GET {RECORDS}", user=user, headers=headers)
+        else:
+            answer = await self._both.app.call(f"GET {RECORDS}?_since={self.tag}", user=user)
+        tag = answer.headers["ETag"]
+        assert int(tag.strip('"')) >= int(self.tag.strip('"')), "it was told of a state before the one it has"
+        if answer.status_code == 304:
+            assert tag == self.tag
+            return False
+        changes = answer.json()["data"]
+        assert all(each["last_modified"] <= int(tag.strip('"')) for each in changes)
+        if self._by_tag:
+            self.records = {}
+        for each in changes:
+            if each.get("deleted"):
+                self.records.pop(each["id"], None)
+            else:
+                self.records[each["id"]] = each
+        new, self.tag = tag != self.tag, tag
+        return new
+
+
 async def test_a_replica_too_far_behind_is_not_used(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     async with halves(pair, monkeypatch, replica_lag_seconds=LAG) as both:
         assert (await both.get(RECORDS))[1] == "replica"
