@@ -27,7 +27,11 @@ def migrate(config: Path | None, kinto_ini: Path | None, data: Path | None, dry_
     before, features = asyncio.run(_migrate(settings, steps, dry_run))
     went = "would go" if dry_run else "went"
     latest = len(STEPS)
-    if before >= latest:
+    if before > latest:
+        click.echo(
+            f"The schema is at version {before}, newer than this server, which knows version {latest}."
+        )
+    elif before == latest:
         click.echo(f"The schema is at version {before} already.")
     else:
         click.echo(f"The schema {went} from version {before} to version {latest}.")

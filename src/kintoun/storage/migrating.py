@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
 
 from kintoun.storage import schema
 from kintoun.storage.engine import Engine, Steps, Transaction, Writes
+from kintoun.storage.rows import Conflict
+
+ATTEMPTS = 20
+
+log = structlog.get_logger()
 
 FEATURE_VERSIONS = "SELECT feature, max(version) FROM feature_version GROUP BY feature"
 FEATURES_SINCE = 2
@@ -17,7 +26,23 @@ async def outstanding(engine: Engine, name: str, version: int, features: Mapping
     if schema.statements(name, version):
         return True
     versions = await engine.feature_versions() if features else {}
+    newer = [feature for feature, steps in features.items() if versions.get(feature, 0) > len(steps)]
+    if version > len(schema.STEPS) or newer:
+        # Steps only add, so this server can go on. It is one of an older version beside newer ones.
+        known = len(schema.STEPS)
+        log.warning("the database is newer than this server", schema=version, known=known, features=newer)
     return any(len(steps) > versions.get(feature, 0) for feature, steps in features.items())
+
+
+async def persistently(migrate: Callable[[], Awaitable[int]]) -> int:
+    """Migrate, again and again while workers of an older version, which go on writing, are in the way."""
+    for number in range(1, ATTEMPTS):
+        try:
+            return await migrate()
+        except Conflict as error:
+            log.warning("a migration waits for writers", error=str(error))
+            await asyncio.sleep(random.uniform(0, 0.05 * number))
+    return await migrate()
 
 
 async def bring_up(transaction: Transaction, name: str, features: Mapping[str, Steps]) -> int:

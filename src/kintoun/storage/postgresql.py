@@ -21,7 +21,7 @@ from kintoun.storage import indexes, schema
 from kintoun.storage.dialect import Dialect
 from kintoun.storage.engine import Steps, Transaction, Writes
 from kintoun.storage.indexes import indexed_fields
-from kintoun.storage.migrating import FEATURE_VERSIONS, FEATURES_SINCE, bring_up, outstanding
+from kintoun.storage.migrating import FEATURE_VERSIONS, FEATURES_SINCE, bring_up, outstanding, persistently
 from kintoun.storage.rows import Clock, Conflict, Found, Stored, Unavailable, Wanted
 from kintoun.storage.shared_reads import SharedReads
 from kintoun.storage.statements import CLOCK_COLUMNS, GROUP, answer, question, stored
@@ -227,11 +227,18 @@ class PostgreSQL:
         return answer(wanted, await self.fetch(sql, values))
 
     async def fetch(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        """Rows of one statement; a connection that turns out to be dead is replaced once."""
-        for last in (False, True):
+        """Rows of one statement; a connection that turns out to be dead is replaced.
+
+        A statement that a migration was in the way of is run again, like every other deadlock.
+        """
+        for last in (False, False, True):
             connection = await self.pool.take()
             try:
                 rows = await connection.fetch(sql, values)
+            except _CONFLICT as error:
+                self.pool.give(connection)
+                if last:
+                    raise _translated(error) from error
             except _LOST as error:
                 await self.pool.drop(connection)
                 if last or isinstance(error, (asyncio.TimeoutError, asyncpg.QueryCanceledError)):
@@ -280,7 +287,7 @@ class PostgreSQL:
     async def migrate(self, features: Mapping[str, Steps]) -> int:
         before = await self.schema_version()
         if await outstanding(self, "postgresql", before, features):
-            before = await self._migrate(features)
+            before = await persistently(lambda: self._migrate(features))
         await self._make_indexes()
         return before
 

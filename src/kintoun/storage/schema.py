@@ -120,10 +120,10 @@ STEPS: tuple[tuple[str, ...], ...] = (
 VERSION_TABLE = "CREATE TABLE IF NOT EXISTS schema_version (version {int} NOT NULL PRIMARY KEY)"
 
 
-def statements(engine: str, after: int, steps: Steps = STEPS) -> list[tuple[int, list[str]]]:
-    """The steps that a database at version `after` lacks, as `(version, statements)`."""
+def statements(engine: str, after: int, steps: Steps | None = None) -> list[tuple[int, list[str]]]:
+    """The steps (the core's by default) that a database at version `after` lacks: `(version, statements)`."""
     types = TYPES[engine]
-    written = [[sql.format_map(types) for sql in step] for step in steps]
+    written = [[sql.format_map(types) for sql in step] for step in (STEPS if steps is None else steps)]
     return [(n, step) for n, step in enumerate(written, start=1) if n > after]
 
 
