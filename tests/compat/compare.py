@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -34,6 +35,8 @@ SETS = (
 CHOICE = "header should be one of ["
 BCRYPT = "$2b$12$"
 UNORDERED_KEYS = ("principals",)
+DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
+"""The time of day in an entry of a history."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,8 @@ class Comparison:
 
     def _value(self, where: str, kinto: Any, ours: Any, path: str) -> Iterator[Mismatch]:
         if isinstance(kinto, dict) and isinstance(ours, dict):
+            if path.endswith("/history"):
+                self._learn_entry(kinto, ours)
             for key in sorted(kinto.keys() | ours.keys()):
                 below = f"{where}.{key}"
                 if key not in kinto or key not in ours:
@@ -139,6 +144,9 @@ class Comparison:
                     continue  # where the server's own configuration file lies
                 if key in UNORDERED_KEYS or where.endswith((".permissions",)) or key == "permissions":
                     k, o = _unordered(k), _unordered(o)
+                if key == "target" and path.endswith("/history"):
+                    yield from self._value(below, k, o, str(ours.get("uri", path)))
+                    continue
                 yield from self._value(below, k, o, self._scope_path(key, path))
         elif isinstance(kinto, list) and isinstance(ours, list):
             if len(kinto) != len(ours):
@@ -148,6 +156,12 @@ class Comparison:
                 yield from self._value(f"{where}.{index}", k, o, path)
         elif not self._same_scalar(kinto, ours, path):
             yield self._named(where, kinto, ours, path)
+
+    def _learn_entry(self, kinto: dict[str, Any], ours: dict[str, Any]) -> None:
+        """The ids of the entries of a history are generated, and first seen when it is read."""
+        k, o = kinto.get("id"), ours.get("id")
+        if isinstance(k, str) and isinstance(o, str):
+            self.pairs.learn_id(k, o)
 
     @staticmethod
     def _scope_path(key: str, path: str) -> str:
@@ -164,6 +178,8 @@ class Comparison:
             scope = list_of(path)
             return self.pairs.same_time(scope, kinto, self.pairs.exchanged(scope, ours))
         if isinstance(kinto, str):
+            if DATE.fullmatch(kinto) and DATE.fullmatch(ours):
+                return True
             if kinto.startswith(BCRYPT) and ours.startswith(BCRYPT):
                 return True  # salted
             if CHOICE in kinto and CHOICE in ours:  # a set, in whatever order

@@ -21,6 +21,8 @@ _MILLISECONDS = re.compile(r"(?<!\d)\d{13}(?!\d)")
 def list_of(path: str) -> str:
     """The list that owns the timestamps of a path: `/buckets/b` and `/buckets` both give `/buckets`."""
     segments = [segment for segment in path.split("?")[0].removeprefix("/v1").split("/") if segment]
+    if segments[2:3] == ["snapshot"] and "@" in segments[-1]:  # it tells the records of a collection
+        segments = [*segments[:2], "collections", segments[-1].partition("@")[0], "records"]
     if len(segments) % 2 == 0:
         segments = segments[:-1]
     return "/" + "/".join(segments)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.compat import deviations as seen
+from tests.compat import history_deviations as history
 from tests.compat import personal_deviations as personal
 from tests.compat.compare import Exchange, Mismatch
 from tests.compat.recognising import Recogniser, both_say, refused
@@ -542,6 +543,40 @@ DIFFERENCES: tuple[Difference, ...] = (
         "All accounts are one list with one clock.",
         "Their administrator can sync them like any list.",
         seen.accounts_clock,
+    ),
+    # ── history ───────────────────────────────────────────────────────────────────────────────────────────
+    Difference(
+        "history-reaches-further",
+        "2.1, 10.1",
+        "The capability `history` tells what is excluded and trimmed.",
+        "It has `point_in_time` and `restore` as well.",
+        "Clients can see that lists can be read as they were (`_at`), and be restored.",
+        history.capability,
+    ),
+    Difference(
+        "history-totals",
+        "10.1",
+        "HEAD of a history has no `Total-Objects`, and scripts may not read it.",
+        "It has it, as HEAD of every list has.",
+        "One rule for all lists.",
+        history.totals,
+    ),
+    Difference(
+        "unknown-snapshots",
+        "10.1",
+        "A snapshot from before the collection was made again, or with an incomplete history, lacks the records "
+        "that are not known.",
+        "400 naming `timestamp`, with the time since when the history is complete.",
+        "Nothing is silently missing.",
+        history.unknown_snapshot,
+    ),
+    Difference(
+        "missing-ids",
+        "10.1",
+        "`has_record_id=false` on a history finds the entries that have one.",
+        "It finds those that have none, as on every list.",
+        "The word `false` was taken for a text.",
+        history.missing_ids,
     ),
 )
 

@@ -111,6 +111,17 @@ PROFILES: dict[str, Profile] = {
         },
         shares="personal",
     ),
+    "history": Profile({"kinto.includes": "kinto.plugins.history kinto.plugins.flush"}),
+    "history-parts": Profile(
+        {
+            "kinto.includes": "kinto.plugins.history kinto.plugins.flush",
+            "kinto.history.exclude_resources": "/buckets/b/collections/d /buckets/b/groups/h",
+            "kinto.history.exclude_user_ids": USER_IDS["bob"],
+            "kinto.history.auto_trim_max_count": "2",
+            "kinto.history.auto_trim_user_ids": "nobody",
+            "kinto.history_read_principals": USER_IDS["carol"],
+        }
+    ),
     "accounts": Profile(
         {
             "multiauth.policies": "account basicauth",

@@ -10,7 +10,7 @@ an exclusion, a time without history).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from kintoun.features.history.table import RECORDED
 from kintoun.http.answers import Answer
@@ -67,31 +67,39 @@ _FLOOR = (
 )
 
 
-async def reached(context: Context, path: ListPath, time: int) -> int:
+class Asked(NamedTuple):
+    """A time, and where in the request it stands: location and name."""
+
+    time: int
+    location: str = "querystring"
+    name: str = AT
+
+
+async def reached(context: Context, path: ListPath, asked: Asked) -> int:
     """The timestamp that a list had at a time. Raises InvalidParameters when its history reaches less far.
 
     It is asked after the list was read: of a list that is complete now nothing was missing then.
     """
+    time = asked.time
     rows = await _fetch(context, _REACH, (str(path), time))
-    if not rows:
-        raise _out_of_reach(None)
-    number, timestamp, version, count, first, last, since = rows[0]
+    if not rows or rows[0][0] is None:
+        raise _out_of_reach(asked, None)
+    _, timestamp, version, count, first, last, since = rows[0]
     first_change = 1 if path.kind.parent is None else 2  # a list below a parent begins with version 1
-    if number is not None and (not count and (timestamp <= time or version < first_change)):
+    if not count and (timestamp <= time or version < first_change):
         return int(timestamp)
-    if number is not None and count and last == version and last - first + 1 == count:
-        if since <= time or first == first_change:
-            return int(since)
-    elif number is not None and last != version:
-        raise _out_of_reach(timestamp)
+    if count and last == version and last - first + 1 == count and (since <= time or first == first_change):
+        return int(since)
+    if last != version:
+        raise _out_of_reach(asked, timestamp)
     floor = await _fetch(context, _FLOOR, (str(path),))
-    raise _out_of_reach(floor[0][0])
+    raise _out_of_reach(asked, floor[0][0])
 
 
-def _out_of_reach(floor: int | None) -> InvalidParameters:
+def _out_of_reach(asked: Asked, floor: int | None) -> InvalidParameters:
     if floor is None:
-        return invalid("querystring", AT, "There is no history of this list")
-    return invalid("querystring", AT, f"The history of this list is complete since {floor} only")
+        return invalid(asked.location, asked.name, "There is no history of this list")
+    return invalid(asked.location, asked.name, f"The history of this list is complete since {floor} only")
 
 
 async def _fetch(context: Context, sql: str, values: tuple[Any, ...]) -> list[Any]:
@@ -117,7 +125,7 @@ async def get_past_list(context: Context, request: Request, path: ListPath) -> A
         raise time
     page = page_of(context.service.rules[path.kind], asked)._replace(source=Past(time))
     found, _ = await look(context, path, page, head)
-    timestamp = await reached(context, path, time)
+    timestamp = await reached(context, path, Asked(time))
     assert found.clock is not None, "a list has a clock while its parent exists"
     found.clock = found.clock._replace(timestamp=timestamp)
     unchanged = not_modified(asked.preconditions, found.clock, head)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from kintoun.features.history.past import reached
+from kintoun.features.history.past import Asked, reached
 from kintoun.http.answers import Answer, json_answer
 from kintoun.http.requests import Request
 from kintoun.model import json
@@ -61,7 +61,7 @@ async def restore_object(kind: Kind, context: Context, request: Request) -> Answ
             preconditions.refuse_missing((await work.unit.standing(path.list)).timestamp)
         else:
             preconditions.refuse_existing(own)
-        await reached(context, path.list, time)
+        await reached(context, path.list, _asked(time))
         clock = await work.unit.standing(path.list)
         found = await work.unit.transaction.fetch(_ONE, (clock.list, time, path.id))
         past = _row(path.id, *found[0]) if found else own
@@ -89,8 +89,8 @@ async def restore_collection(context: Context, request: Request) -> Answer:
         if own is None:
             raise unknown_object(path)
         preconditions.refuse_list((await work.unit.standing(records)).timestamp)
-        await reached(context, path.list, time)
-        await reached(context, records, time)
+        await reached(context, path.list, _asked(time))
+        await reached(context, records, _asked(time))
         clock = await work.unit.standing(path.list)
         found = await work.unit.transaction.fetch(_ONE, (clock.list, time, path.id))
         past = _row(path.id, *found[0]) if found else own
@@ -140,6 +140,10 @@ def _time(context: Context, request: Request) -> int:
     if type(time) is not int or time < 0:
         raise invalid("body", "data.at", "Must be a timestamp in milliseconds")
     return time
+
+
+def _asked(time: int) -> Asked:
+    return Asked(time, "body", "data.at")
 
 
 def _row(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kintoun.features.history.past import Past, reached
+from kintoun.features.history.past import Asked, Past, reached
 from kintoun.http.answers import Answer
 from kintoun.http.requests import Request
 from kintoun.model.errors import invalid
@@ -11,7 +11,7 @@ from kintoun.model.paths import ListPath
 from kintoun.model.query import EVERYTHING
 from kintoun.resources.context import Context
 from kintoun.resources.dispatch import unknown_url
-from kintoun.resources.errors import unknown_object
+from kintoun.resources.errors import unknown_parent
 from kintoun.storage.rows import Page, Wanted
 
 MOST_RECORDS = 100_000
@@ -32,7 +32,7 @@ async def get_snapshot(context: Context, request: Request) -> Answer:
     page = Page((), EVERYTHING.sort, MOST_RECORDS + 1, source=Past(time))
     found = await context.load(Wanted(points=path.lineage, clock=path, page=page))
     if not COLLECTION.accepts(collection):
-        raise unknown_object(path.lineage[-1])
+        raise unknown_parent(path.lineage[-1])
     if not context.service.access.may_read_all(RECORD, found.points, context.principals):
         raise context.refusal()
     context.service.cors.check(request)
@@ -40,7 +40,7 @@ async def get_snapshot(context: Context, request: Request) -> Answer:
         raise invalid("path", "timestamp", f"Invalid timestamp {moment[:100]!r}")
     if found.clock is None:  # no collection of that name was ever there
         return Answer(200, b'{"data":[]}')
-    await reached(context, path, time)
+    await reached(context, path, Asked(time, "path", "timestamp"))
     rows = found.rows or ()
     if len(rows) > MOST_RECORDS:
         raise invalid("path", "timestamp", f"More than {MOST_RECORDS} records: read the list with _at={time}")
