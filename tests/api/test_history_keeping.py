@@ -17,6 +17,7 @@ from kintoun.features.history.trimming import Retention, Trimmer
 from kintoun.model import timestamps
 from kintoun.model.paths import ListPath
 from kintoun.model.query import NEWEST_FIRST, Filter, Op
+from kintoun.operations.purge import Scope, purge
 from kintoun.storage import Store
 from kintoun.storage.dialect import Dialect
 from kintoun.storage.engine import Writes
@@ -132,6 +133,23 @@ async def test_what_a_deleted_bucket_leaves_is_reclaimed(app: App) -> None:
     await reclaim(store_of(app), ("object", "history"))
     rows = await store_of(app).fetch("SELECT count(*) FROM history WHERE list = $1", (number,))
     assert rows[0][0] == 0
+
+
+async def test_a_purge_of_tombstones_leaves_the_past_known(app: App) -> None:
+    await app.ok(f"PUT {R}/r1")
+    time = int((await app.call(f"HEAD {R}")).headers["ETag"].strip('"'))
+    await app.ok(f"DELETE {R}/r1")
+    done = await purge(store_of(app), Scope(keep=0), lambda *_: None)
+    assert done.tombstones > 0
+    assert [item["id"] for item in (await app.ok(f"GET {R}?_at={time}"))["data"]] == ["r1"]
+
+
+async def test_what_was_trimmed_does_not_stop_who_asks_for_more(app: App) -> None:
+    await app.ok(f"PUT {R}/r1")
+    first = (await entries(app))[-1]["last_modified"]
+    await app.ok(f"PUT {R}/r2")
+    await trim(app, max_count=0)
+    assert await entries(app, f"?_since={first}") == []
 
 
 # Indexes

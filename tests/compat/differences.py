@@ -564,7 +564,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "unknown-snapshots",
         "10.1",
-        "A snapshot from before the collection was made again, or with an incomplete history, lacks the records "
+        "A snapshot from before the collection was made again, or with gaps in its history, lacks records "
         "that are not known.",
         "400 naming `timestamp`, with the time since when the history is complete.",
         "Nothing is silently missing.",

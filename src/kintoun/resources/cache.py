@@ -25,12 +25,15 @@ class Kept(NamedTuple):
     number: int
     version: int
     timestamp: int
+    watermark: int
     body: bytes
     next_page: str | None
 
     def fits(self, clock: Clock) -> bool:
         # The timestamp tells versions apart that a primary lost and the replica in its place counted again.
-        return (self.version, self.number, self.timestamp) == (clock.version, clock.list, clock.timestamp)
+        # The watermark moves when tombstones are purged.
+        same = (self.version, self.number, self.timestamp) == (clock.version, clock.list, clock.timestamp)
+        return same and self.watermark == clock.watermark
 
 
 class HasBody(Protocol):

@@ -20,6 +20,7 @@ from kintoun.resources.presentation import caching
 from kintoun.resources.replicated import floor_of
 from kintoun.resources.writing import check_body
 from kintoun.storage.rows import Clock, Found, Page, Row, Stored, Wanted
+from kintoun.storage.sources import OBJECTS
 
 TO_IS_DEPRECATED = "_to is now deprecated, you should use _before instead"
 
@@ -137,7 +138,7 @@ async def present_list(context: Context, request: Request, path: ListPath) -> An
         kept = None
         found, whole = await look(context, path, page, head)
         clock = _clock(found)
-    if clock.watermark and whole:
+    if clock.watermark and whole and page.source is OBJECTS:  # nobody keeps copies of other rows in step
         _check_known(asked.query, clock.watermark)
     if head:
         return totals(context, path, asked, found)
@@ -298,7 +299,8 @@ def read_page(context: Context, request: Request, asked: Asked, found: Found) ->
         token = asked.query.token
         snapshot = token.etag if token else clock.timestamp
         next_page = next_page_url(context, request, asked, rows[-1][3], snapshot)
-    return Kept(clock.list or 0, clock.version, clock.timestamp, list_body(asked.query, rows), next_page)
+    body = list_body(asked.query, rows)
+    return Kept(clock.list or 0, clock.version, clock.timestamp, clock.watermark, body, next_page)
 
 
 def list_body(query: Query, rows: list[Row]) -> bytes:

@@ -332,12 +332,12 @@ class Unit:
         )
         return timestamp
 
-    def forget(self, path: ListPath, live: int, dead: int, watermark: int) -> None:
-        """Count rows out of a list (locked) that went without a trace, up to the timestamp `watermark`."""
-        clock = self._clocks[path]
-        assert clock is not None, "a list whose rows were deleted has a clock"
-        live, dead, watermark = clock.live - live, clock.dead - dead, max(clock.watermark, watermark)
-        self._tick(clock._replace(version=clock.version + 1, live=live, dead=dead, watermark=watermark))
+    def forget(self, clock: Clock, live: int, dead: int) -> None:
+        """Count rows in a table of its own out of a list, when they went without a trace."""
+        path, number, timestamp, version, was_live, was_dead, size, watermark = clock
+        self._tick(
+            Clock(path, number, timestamp, version + 1, was_live - live, was_dead - dead, size, watermark)
+        )
 
     def add(self, table: Table, row: Row) -> None:
         """Add a row to a table of a feature, sent with everything else."""

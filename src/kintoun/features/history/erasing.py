@@ -30,9 +30,9 @@ async def forget_user(work: Work, principal: str) -> None:
         path = history_of(bucket)
         clock = await work.unit.standing(path)
         gone = await transaction.fetch(
-            f"DELETE FROM history AS h WHERE h.list = $3 AND {condition} RETURNING deleted, ts",
+            f"DELETE FROM history AS h WHERE h.list = $3 AND {condition} RETURNING deleted",
             (*values, clock.list),
         )
         if gone:
             dead = sum(row[0] for row in gone)
-            work.unit.forget(path, len(gone) - dead, dead, max(row[1] for row in gone))
+            work.unit.forget(clock, len(gone) - dead, dead)

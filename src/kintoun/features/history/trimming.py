@@ -76,12 +76,12 @@ class _Step:
         condition, values = self._excess.condition()
         gone = await unit.transaction.fetch(
             "DELETE FROM history WHERE list = $1 AND ts IN (SELECT ts FROM history WHERE list = $1"
-            f" AND {condition} ORDER BY ts LIMIT {STEP}) RETURNING deleted, ts",
+            f" AND {condition} ORDER BY ts LIMIT {STEP}) RETURNING deleted",
             (self._number, *values),
         )
         if gone:
             dead = sum(row[0] for row in gone)
-            unit.forget(self._path, len(gone) - dead, dead, max(row[1] for row in gone))
+            unit.forget(clock, len(gone) - dead, dead)
         return len(gone) == STEP
 
 
