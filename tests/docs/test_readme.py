@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -36,6 +37,7 @@ class Stranger:
         self.env = {
             **os.environ,
             "KINTOUN_ADMIN_PASSWORD": PASSWORD,
+            "ADMIN": f"admin:{PASSWORD}",
             "PATH": f"{beside}{os.pathsep}{os.environ['PATH']}",
             "SERVER": f"http://127.0.0.1:{self.port}/v1",
         }
@@ -106,7 +108,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stranger]:
 
 
 def test_the_walk_with_curl(stranger: Stranger) -> None:
-    (walk, _) = blocks("bash")
+    walk = blocks("bash")[0]
     output = stranger.type(walk)
     assert '"id":"account:admin"' in output
     last = output[output.rindex('{"data"') :]
@@ -114,12 +116,21 @@ def test_the_walk_with_curl(stranger: Stranger) -> None:
 
 
 def test_the_walk_in_python(stranger: Stranger) -> None:
-    (_, loading) = blocks("bash")
-    output = stranger.type(loading)
+    output = stranger.type(blocks("bash")[1])
     assert output.startswith('{"data":[')
     assert re.search(r'^ETag: "1700000029\d+"', output, re.MULTILINE | re.IGNORECASE)
     (walk,) = blocks("python")
     stranger.run([sys.executable, "-c", walk])
+
+
+def test_the_walk_through_the_past(stranger: Stranger) -> None:
+    output = stranger.type(blocks("bash")[2])
+    history, past = (json.loads(line)["data"] for line in output.replace("}{", "}\n{").splitlines()[-2:])
+    assert [(entry["action"], entry["target"]["data"]["text"]) for entry in history] == [
+        ("update", "second"),
+        ("create", "first"),
+    ]
+    assert [note["text"] for note in past] == ["first"]
 
 
 def test_make_serve_is_quick_keeps_data_and_shows_the_password_once(tmp_path: Path) -> None:
