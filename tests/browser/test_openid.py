@@ -72,6 +72,7 @@ def openid_server(provider: RealProvider) -> Iterator[Server]:
         "client_id": "opaque",
         "client_secret": SECRET,
         "groups_claim": "groups",
+        "timeout_seconds": "30",
     }
     settings = {
         "kinto.includes": "kinto.plugins.openid kinto.plugins.admin",

@@ -41,7 +41,7 @@ POLICIES = {
     },
     "byemail": {"client_id": "opaque", "userid_field": "email", "header_type": "Email"},
 }
-ALL = {"groups_claim": "groups", "keys_refetch_seconds": "1"}
+ALL = {"groups_claim": "groups", "keys_refetch_seconds": "1", "timeout_seconds": "30"}
 
 
 @pytest.fixture(scope="module")
@@ -297,7 +297,7 @@ def seen(server: Server, path: str) -> Any:
 def test_answers_are_those_of_kinto() -> None:
     """Statuses, errors and redirects of both servers, and what comes of a login at both."""
     with RealProvider(["test"], USERS, pkce=False) as provider:
-        ini = settings(provider, {"test": {"client_id": "opaque"}})
+        ini = settings(provider, {"test": {"client_id": "opaque", "timeout_seconds": "30"}})
         backends = {
             f"kinto.{part}_backend": f"kinto.core.{part}.memory"
             for part in ("storage", "permission", "cache")

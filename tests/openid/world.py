@@ -22,6 +22,7 @@ def options(provider: FakeProvider, **changes: Any) -> dict[str, Any]:
         "client_id": CLIENT,
         "client_secret": SECRET,
         "keys_refetch_seconds": 3600,
+        "timeout_seconds": 30,
         **changes,
     }
     return {name: value for name, value in made.items() if value is not None}
