@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import random
 from base64 import b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator
 from typing import Any
@@ -19,7 +20,7 @@ from kintoun.settings import Policy
 from tests.openid.fake import CLIENT, SECRET, Asked, FakeProvider, fake_provider, key
 from tests.openid.test_bearer import BAD, SLOW, limit_time
 from tests.openid.world import CALLBACK, openid_policies, options, world
-from tests.support.inprocess import App, Databases
+from tests.support.inprocess import App, Databases, exchange
 
 TOKENS = {"access_token": "opaque", "token_type": "Bearer", "expires_in": 60, "extra": "ü/?~>"}
 
@@ -309,3 +310,39 @@ async def test_the_description_of_the_endpoints(app: App) -> None:
     assert {each["name"] for each in operation["parameters"]} == {"callback", "scope", "prompt"}
     assert "307" in operation["responses"]
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+
+
+PIECES = [
+    *("callback=", "scope=", "prompt=", "state=", "code=", "error=", "iss=", "error_description=", "other="),
+    *(
+        "openid",
+        "none",
+        "http://localhost:1/%23t=",
+        "http%3A%2F%2Flocalhost%3A1%2F",
+        "https://evil.com/",
+        "a",
+    ),
+    *("&", ";", "=", "%", "%00", "%ff", "%0d%0a", "+", "%20", "é", "[", "\\", "#", "a" * 300, "'"),
+    *('"', "%F0%9F"),
+]
+
+
+@pytest.mark.parametrize("end", ["login", "token"])
+async def test_any_query_is_judged(databases: Databases, provider: FakeProvider, end: str) -> None:
+    """Whatever is asked is a redirect to the provider or to a trusted callback, or a 400."""
+    chance, redirects = random.Random(f"queries of {end}"), 0
+    policy = Policy(name="idp", use="openid", options=options(provider))
+    async with world(databases.url("sqlite"), policy) as app:
+        for _ in range(100):
+            query = "".join(chance.choices(PIECES, k=chance.randrange(1, 12))).encode()
+            if chance.random() < 0.5:
+                query += b"&callback=http://localhost:1/%23t=&scope=openid"
+            for name in (b"idp", b"nope", b"%00", b"%2e%2e", b"a%2Fb"):
+                target = b"/v1/openid/" + name + b"/" + end.encode() + b"?" + query
+                response = await exchange(app.application, "GET", target)
+                assert response.status_code in (307, 400, 404), (target, response.text)
+                if response.status_code == 307:
+                    redirects += 1
+                    assert response.headers["location"].startswith(f"{provider.issuer}/auth?"), target
+                    assert not {"\r", "\n"} & set(response.headers["location"])
+    assert (redirects > 0) is (end == "login")
