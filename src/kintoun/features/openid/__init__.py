@@ -7,6 +7,7 @@ provider when it is opaque.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 from kintoun.features.openid.states import MIGRATIONS
@@ -21,6 +22,9 @@ class OpenId(Plugin):
 
     def setup(self, registry: Registry, settings: Any) -> None:
         # Who only reads what features there are needs no HTTP client and no cryptography.
+        for module in ("httpx", "jwt", "cryptography"):
+            if find_spec(module) is None:
+                raise ValueError("the feature `openid` needs more: pip install 'kintoun[openid]'")
         from kintoun.features.openid.wiring import bring
 
         bring(registry)
