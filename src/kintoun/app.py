@@ -21,6 +21,7 @@ from kintoun.http.request_ids import identified
 from kintoun.http.requests import Request
 from kintoun.http.routing import Endpoint, Router
 from kintoun.http.wire import Wire
+from kintoun.measures import Counter
 from kintoun.model import json
 from kintoun.model.errors import (
     BACKEND,
@@ -103,6 +104,9 @@ class Composition:
         self._policies: dict[str, tuple[PolicyFactory, int]] = {}
         self._background: list[tuple[Callable[[], Awaitable[None]], str | None]] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._failed = self.service.measures.counter(
+            "background_failures_total", "Times that background work failed."
+        )
         self.wraps: list[Callable[[Respond], Respond]] = []
 
     # What features call
@@ -225,8 +229,8 @@ class Composition:
         for work, name in self._background:
             if name is not None:
                 lease = Lease(self.service.store, name, holder, self.settings.storage.lease_seconds)
-                work = partial(lease.lead, partial(_go_on, work))
-            self._tasks.append(asyncio.ensure_future(_go_on(work)))
+                work = partial(lease.lead, partial(_go_on, work, self._failed))
+            self._tasks.append(asyncio.ensure_future(_go_on(work, self._failed)))
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -270,14 +274,16 @@ class Composition:
         return date is not None and _moment(date) < datetime.now(UTC)
 
 
-async def _go_on(work: Callable[[], Awaitable[None]]) -> None:
+async def _go_on(work: Callable[[], Awaitable[None]], failed: Counter) -> None:
     """Run background work, and again after a while when it ends or fails."""
     while True:
         try:
             await work()
         except (Unavailable, Conflict) as error:
+            failed.add()
             log.warning("background work waits for the storage", error=str(error))
         except Exception:
+            failed.add()
             log.exception("background work failed")
         await asyncio.sleep(BACKGROUND_PAUSE_SECONDS)
 
