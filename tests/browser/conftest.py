@@ -24,7 +24,9 @@ SHOTS = os.environ.get("KINTOUN_SCREENSHOTS")
 """A directory where a picture of the page is kept after each test."""
 
 SETTINGS = {
-    "kinto.includes": "kinto.plugins.accounts kinto.plugins.admin kinto.plugins.history",
+    "kinto.includes": " ".join(
+        f"kinto.plugins.{name}" for name in ("accounts", "admin", "default_bucket", "history")
+    ),
     "kinto.admin_assets_path": str(BUILD),
     "multiauth.policies": "account basicauth",
     "multiauth.policy.account.use": "kinto.plugins.accounts.AccountsPolicy",
@@ -77,6 +79,7 @@ def signed_in(browser: Browser, server: Server) -> Iterator[Console]:
 def console(signed_in: Console, request: pytest.FixtureRequest) -> Iterator[Console]:
     """The console of somebody who has signed in, where nothing may go wrong."""
     signed_in.requests.clear()
+    signed_in.reload()
     yield signed_in
     if SHOTS:
         signed_in.page.screenshot(path=Path(SHOTS) / f"{request.node.name}.png")

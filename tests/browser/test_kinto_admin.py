@@ -30,7 +30,8 @@ def test_signing_in(browser: Browser, server: Server) -> None:
         console.notified("Authentication failed")
     console.sign_in(*ALICE)
     console.sees("account:alice")
-    console.open("/buckets")  # who is signed in stays so
+    console.reload()  # who is signed in stays so
+    console.open("/buckets")
     console.sees("account:alice")
     console.page.get_by_role("link", name="Logout").click()
     console.sign_in("somebody", "else", "Basic Auth")
@@ -58,6 +59,7 @@ def test_buckets(console: Console, api: httpx.Client) -> None:
     console.write_json("Bucket metadata", '{"color": "red"}')
     console.press("Create bucket")
     console.notified("Bucket created")
+    console.reload()
     assert shown(api, "/buckets/made")["data"]["color"] == "red"
 
     console.open()
@@ -91,6 +93,7 @@ def test_collections(console: Console, api: httpx.Client, bucket: str) -> None:
     console.fill("cache_expires", "60")
     console.press("Create collection")
     console.notified("Collection created")
+    console.reload()
     path = f"/buckets/{bucket}/collections/notes"
     made = shown(api, path)["data"]
     assert made["schema"]["properties"]["title"]["type"] == "string"
@@ -236,6 +239,13 @@ def test_bulk_creation(console: Console, api: httpx.Client, bucket: str) -> None
     console.notified("All 3 records created")
     console.rows(3)
     assert [record["title"] for record in records(api, path)] == ["one", "three", "two"]
+
+
+def test_the_personal_bucket(console: Console, api: httpx.Client) -> None:
+    put(api, "/buckets/default/collections/mine/records/r", {"title": "of my own"})
+    console.open()
+    console.page.get_by_test_id("sidebar-panel").get_by_role("link", name="mine", exact=True).click()
+    console.row("of my own")
 
 
 def test_comparing_collections(console: Console, api: httpx.Client, bucket: str) -> None:
