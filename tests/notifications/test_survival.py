@@ -6,6 +6,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -74,9 +75,13 @@ def directory() -> Iterator[Path]:
         yield Path(made)
 
 
+def put(server: Server, place: str) -> None:
+    httpx.put(f"{server.url}/buckets/{place}", auth=AUTH, timeout=60).raise_for_status()
+
+
 def write(server: Server, *names: str) -> None:
-    for path in ("b", "b/collections/c", *(f"b/collections/c/records/{name}" for name in names)):
-        httpx.put(f"{server.url}/buckets/{path}", auth=AUTH, timeout=60).raise_for_status()
+    for place in ("b", "b/collections/c", *(f"b/collections/c/records/{name}" for name in names)):
+        put(server, place)
 
 
 def told(receiver: Receiver) -> list[str]:
@@ -84,17 +89,25 @@ def told(receiver: Receiver) -> list[str]:
 
 
 def test_kill_9_between_the_commit_and_the_delivery(url: str, directory: Path) -> None:
-    """The receiver is not there while the server lives; both come back."""
+    """The receiver is not there while the server lives; both come back. Each list is told of in its order."""
     port = free_port()
     hook = f"http://127.0.0.1:{port}/hook"
+    places = [f"b/collections/{name}/records/{n}" for n in range(15) for name in ("c", "d")]
     with serving(directory, CONFIGURATION.format(url=url, workers=2, hook=hook)) as server:
         server.start()
-        write(server, "r1", "r2", "r3")
+        write(server)
+        put(server, "b/collections/d")
+        with ThreadPoolExecutor(6) as writers:
+            list(writers.map(lambda place: put(server, place), places))
         server.kill9()
         with Receiver(port) as receiver:
             server.start()
-            receiver.wait(lambda: len(receiver.received) == 3)
-            assert told(receiver) == ["r1", "r2", "r3"]
+            receiver.wait(lambda: len(receiver.received) >= len(places))
+            bodies = [request.json for request in receiver.received]
+    assert sorted(body["uri"] for body in bodies) == sorted(f"/buckets/{place}" for place in places)
+    for collection in ("c", "d"):
+        stamps = [body["timestamp"] for body in bodies if body["collection_id"] == collection]
+        assert stamps == sorted(stamps)
 
 
 def test_kill_9_while_the_receiver_has_a_message_but_said_nothing(url: str, directory: Path) -> None:
@@ -131,6 +144,7 @@ def test_an_operator_looks_at_dead_letters_and_has_them_delivered(
             server.start()
             assert kintoun("list") == "There are no dead letters.\n"
             write(server, "r1", "r2", "r3")
+            receiver.wait(lambda: len(receiver.received) == 3)
             receiver.wait(lambda: kintoun("list").count("answered 410") == 3)
             assert kintoun("list", "--waiting") == "No message waits.\n"
             letters = [json.loads(line) for line in kintoun("list", "--json").splitlines()]

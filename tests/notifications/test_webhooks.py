@@ -8,6 +8,8 @@ import hashlib
 import hmac
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any, ClassVar
 
 import pytest
@@ -17,6 +19,7 @@ from kintoun.features.webhooks import Webhook, Webhooks, WebhooksSettings, key_o
 from kintoun.model.changes import Change, Event
 from kintoun.model.errors import FORBIDDEN, ProtocolError
 from kintoun.outbox.letters import drop, retry
+from kintoun.outbox.posting import retry_after
 from kintoun.plugin import Plugin, Registry
 from kintoun.resources.context import Work
 from tests.notifications.posting import QUICK, Posting, posting
@@ -216,6 +219,19 @@ async def test_a_receiver_may_ask_for_a_pause(make: Any, receiver: Receiver) -> 
         await hooked.deliver()
         [waits] = await hooked.waiting()
         assert waits.due - waits.created >= 500_000, "it gets one, as long as the configuration allows"
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("120", 120.0), ("-5", 0.0), ("soon", 0.0), ("", 0.0), ("1e400", 0.0)]
+)
+def test_pauses_that_can_be_asked_for(value: str, seconds: float) -> None:
+    assert retry_after(value) == seconds
+
+
+def test_a_pause_can_be_a_date() -> None:
+    moment = format_datetime(datetime.now(UTC) + timedelta(seconds=1000), usegmt=True)
+    assert 900 < retry_after(moment) <= 1000
+    assert retry_after("Thu, 01 Jan 1970 00:00:00 GMT") == 0.0
 
 
 async def test_a_receiver_that_does_not_answer_is_not_waited_for(make: Any, receiver: Receiver) -> None:

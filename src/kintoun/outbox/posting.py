@@ -71,11 +71,11 @@ async def _refusal(answer: httpx.Response) -> Failed:
     reason = " ".join(said[:LONGEST_REASON].decode("utf-8", "replace").split())
     text = f"answered {answer.status_code}" + (f": {reason}" if reason else "")
     return Failed(
-        text, final=answer.status_code == GONE, wait=_retry_after(answer.headers.get("retry-after", ""))
+        text, final=answer.status_code == GONE, wait=retry_after(answer.headers.get("retry-after", ""))
     )
 
 
-def _retry_after(value: str) -> float:
+def retry_after(value: str) -> float:
     """The seconds that a `Retry-After` header asks for; 0 for none that can be read."""
     try:
         return max(float(int(value)), 0.0)
