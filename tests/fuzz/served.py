@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 
@@ -63,10 +64,10 @@ class Served:
 
 
 @contextmanager
-def served(url: str) -> Iterator[Served]:
-    """An application on the database at `url`, with a world in it."""
+def served(url: str, **changes: Any) -> Iterator[Served]:
+    """An application on the database at `url`, with a world in it; `changes` are of its settings."""
     with asyncio.Runner() as runner:
-        context = opened(settings_for(url, access=ACCESS))
+        context = opened(settings_for(url, access=ACCESS, **changes))
         made = Served(runner, runner.run(context.__aenter__()))
         try:
             made.world()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from kintoun.cli import main
 from kintoun.cli.exits import Exit
+from kintoun.features.accounts.tokens import read_token
 
 INI = """\
 [app:main]
@@ -111,6 +113,51 @@ def test_accounts_are_made_and_deleted(directory: Path) -> None:
     run("user", "delete", "ada", *data)
     run("user", "delete", "ada", *data, code=Exit.FAILED)
     run("user", "create", "a:b", "-p", "pw", *data, code=Exit.USAGE)
+
+
+def test_accounts_are_listed_and_have_tokens(directory: Path) -> None:
+    run("init", "--admin", "root")
+    assert run("user", "list").stdout == ""
+    run("user", "create", "zoe", "--password", "secret")
+    run("user", "create", "amy", "--password", "secret")
+    assert [line.split("\t")[0] for line in run("user", "list").stdout.splitlines()] == ["amy", "zoe"]
+    token = run(
+        "user", "token", "new", "zoe", "--name", "ci", "--scope", "read:/", "--days", "3"
+    ).stdout.strip()
+    bearer = read_token(token)
+    assert bearer is not None
+    assert bearer.account == "zoe"
+    [line] = run("user", "token", "list", "zoe").stdout.splitlines()
+    identity, name, scopes, expires, used = line.split("\t")
+    assert (identity, name, scopes, used) == (bearer.id, "ci", "read:/", "never")
+    days = (datetime.fromisoformat(expires) - datetime.now(UTC)).total_seconds() / 86_400
+    assert 2.9 < days <= 3
+    assert run("user", "token", "list", "amy").stdout == ""
+    run("user", "token", "new", "nobody", "--name", "ci", "--scope", "read:/", code=Exit.FAILED)
+    run("user", "token", "new", "zoe", "--name", "ci", "--scope", "everything", code=Exit.USAGE)
+    run("user", "token", "new", "zoe", "--name", "ci", "--scope", "read:/", "--days", "400", code=Exit.USAGE)
+    run("user", "token", "revoke", "zoe", "../x", code=Exit.USAGE)
+    run("user", "token", "revoke", "zoe", "0" * 40, code=Exit.FAILED)
+    assert "Revoked 1." in run("user", "token", "revoke", "zoe", bearer.id).stdout
+    assert run("user", "token", "list", "zoe").stdout == ""
+    run("user", "token", "revoke", "zoe", bearer.id, code=Exit.FAILED)
+
+
+def test_deleting_an_account_takes_its_tokens_along(directory: Path) -> None:
+    run("init", "--admin", "root")
+    run("user", "create", "zoe", "--password", "secret")
+    run("user", "token", "new", "zoe", "--name", "ci", "--scope", "read:/")
+    run("user", "delete", "zoe")
+    assert run("user", "token", "list", "zoe").stdout == ""
+    run("user", "create", "zoe", "--password", "secret")
+    assert run("user", "token", "list", "zoe").stdout == ""
+    run("user", "token", "new", "zoe", "--name", "new", "--scope", "read:/")
+
+
+def test_a_password_of_absurd_length_is_refused(directory: Path) -> None:
+    run("init", "--admin", "root")
+    run("user", "create", "zoe", "--password", "x" * 4097, code=Exit.USAGE)
+    assert run("user", "list").stdout == ""
 
 
 def test_import_and_export_turn_around(directory: Path) -> None:
