@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import curve as growth
+from bench import logins, report
 from bench import openid as bearers
 from bench import permissions as listing
 from bench import profile as profiler
-from bench import report
 from bench.campaign import Results, interleave
 from bench.contenders import ENGINES, HISTORY, KINTO, OURS, Arena, Contender, arena
 from bench.floors import WORKER_RSS_BYTES
@@ -241,6 +241,28 @@ def curve(job: Job, engines: list[str], sizes: list[str], deletions: int) -> Non
         text = report.run_markdown(made, desk.facts)
         text += "\n\nDeleting a collection:\n\n" + report.markdown_table(growth.DELETION_HEADINGS, lines)
         desk.publish(f"curve-{engine}", text, report.to_json(made, results, desk.facts, deletions=lines))
+
+
+@main.command("logins")
+@engines_option
+@click.option("--users", default=25, show_default=True, help="How many accounts log in; fewer than 100.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Document whose section is replaced.")
+def measure_logins(engines: list[str], users: int, markdown: Path | None) -> None:
+    """Latency and CPU of a login, cold and warm, with wrong passwords and with tokens."""
+    console = Console()
+    lines: list[tuple[str, ...]] = []
+    with arena() as ground, console.status("starting") as status:
+        for engine in (KINTO, *engines):
+            label = "Kinto" if engine == KINTO else f"ours {engine}"
+            server, _ = ground.start(engine, f"logins {engine}")
+            made = logins.measure(server, label, engine, users, status.update)
+            lines += [measured.line() for measured in made]
+    table = Table(*logins.HEADINGS, title="Logins")
+    for line in lines:
+        table.add_row(*line)
+    console.print(table)
+    if markdown is not None:
+        report.replace_section(markdown, "logins", report.markdown_table(logins.HEADINGS, lines))
 
 
 @main.command()

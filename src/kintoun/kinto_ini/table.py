@@ -97,6 +97,10 @@ NEEDLESS: list[tuple[re.Pattern[str], str]] = [
             "belongs to the web framework",
         ),
         (r"prometheus_created_metrics_enabled$", "there are no `_created` series"),
+        (
+            r"account_(cache_ttl_seconds|hmac_secret|bcrypt_rounds)$",
+            "verified credentials are checked with every request, and hashes are argon2id",
+        ),
         (r"logger_renderer$|logging_renderer$|color$", "logs have one form"),
     ]
 ]
@@ -109,6 +113,10 @@ WITHOUT_COUNTERPART: list[tuple[re.Pattern[str], str]] = [
         (r"sentry_(breadcrumbs|events)_min_level$", "sentry is sent errors; see `[sentry] level`"),
         (r"metrics_matchdict_fields$", "ids never become labels of metrics"),
         (r"newrelic_|profiler_|statsd_", "this monitoring system is not supported"),
+        (
+            r"account_validation|account_\w*(email|validation)\w*$",
+            "accounts are not validated by e-mail, nor are they in Kinto 26",
+        ),
         (r"transaction_per_request$", "every request is one transaction"),
         (r"set |get ", "changes of the global configuration are not read"),
     ]
