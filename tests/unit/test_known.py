@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 from collections.abc import AsyncIterator
@@ -142,3 +143,15 @@ async def test_what_is_known_is_bounded_in_size_too(
         await engines[0].read(Wanted((path,)))
         kept = engines[0]._known._objects.values()
         assert sum(len(row.body) for row in kept if row is not None) < 10_000 + 4000
+
+
+async def test_a_new_file_is_nobody_elses_business(tmp_path: File) -> None:
+    file = tmp_path / "new.sqlite"
+    engine = SQLite(str(file), Storage(url=f"sqlite:{file}"))
+    await engine.open()
+    await engine.migrate({})
+    try:
+        modes = {entry.name: entry.stat().st_mode & 0o077 for entry in os.scandir(tmp_path)}
+        assert modes == {"new.sqlite": 0, "new.sqlite-wal": 0, "new.sqlite-shm": 0}
+    finally:
+        await engine.close()

@@ -7,6 +7,7 @@ the disk, and meanwhile the loop goes on reading. WAL mode lets other processes 
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -70,6 +71,12 @@ def _connect(file: str, settings: Storage) -> sqlite3.Connection:
     return connection
 
 
+def _create_private(file: str) -> None:
+    """Make a file that only its owner can read, if there is none: it will hold hashes of passwords."""
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
 def _busy(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
@@ -98,9 +105,10 @@ class SQLite:
 
     async def open(self) -> None:
         try:
+            _create_private(self.file)
             self._reader = self.connect()
             self._writer = self.connect()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise Unavailable(f"{self.file}: {error}") from error
 
     async def close(self) -> None:
