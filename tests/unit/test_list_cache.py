@@ -10,7 +10,7 @@ from kintoun.resources.cache import OVERHEAD, Kept, ListCache
 from kintoun.storage.rows import Clock
 
 CLOCK = Clock(ListPath(BUCKET, ()), 7, 1000, 12, 3, 0, 100, 0)
-PAGE = Kept(7, 12, 1000, b"{}", None)
+PAGE = Kept(7, 12, 1000, 0, b"{}", None)
 
 
 @pytest.mark.parametrize(
