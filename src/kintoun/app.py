@@ -56,6 +56,7 @@ from kintoun.resources.observing import Observer, tell
 from kintoun.resources.root import ENDPOINTS
 from kintoun.settings import Settings
 from kintoun.storage import make_store
+from kintoun.storage.lanes import Closing
 from kintoun.storage.leases import Lease, holder_of_this_process
 from kintoun.storage.reclaiming import reclaim
 from kintoun.storage.rows import Conflict, Unavailable
@@ -137,6 +138,9 @@ class Composition:
 
     def before_commit(self, hook: BeforeCommit, *kinds: Kind) -> None:
         self.service.before_commit.append((hook, frozenset(kinds)))
+
+    def closing(self, hook: Closing) -> None:
+        self.service.store.closing.append(hook)
 
     def after_commit(self, hook: AfterCommit) -> None:
         self.service.after_commit.append(hook)

@@ -30,6 +30,7 @@ from kintoun.resources.identity import Policy
 from kintoun.resources.observing import Observer
 from kintoun.settings import Policy as PolicySettings
 from kintoun.settings import Section, Settings
+from kintoun.storage.lanes import Closing
 
 PolicyFactory = Callable[[PolicySettings, Settings], Policy]
 Turn = Literal["first", "in order", "last"]
@@ -81,6 +82,10 @@ class Registry(Protocol):
 
         It may write more, and may veto by raising.
         """
+        ...
+
+    def closing(self, hook: Closing) -> None:
+        """Run on every transaction after all of its writes, before they are sent; may veto by raising."""
         ...
 
     def after_commit(self, hook: AfterCommit) -> None:

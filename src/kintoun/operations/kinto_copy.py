@@ -177,8 +177,10 @@ class Copy:
     def _count(self, deleted: bool, size: int) -> None:
         clock = self._clock
         assert clock is not None
-        live, dead = (clock.live, clock.dead + 1) if deleted else (clock.live + 1, clock.dead)
-        self._clock = clock._replace(live=live, dead=dead, bytes=clock.bytes + size)
+        if deleted:
+            self._clock = clock._replace(dead=clock.dead + 1)
+        else:
+            self._clock = clock._replace(live=clock.live + 1, bytes=clock.bytes + size)
 
     async def _write_credentials(self, converted: Iterable[Converted]) -> None:
         clock = self._credentials

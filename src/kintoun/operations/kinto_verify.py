@@ -103,11 +103,11 @@ class Verification:
         for want, have in zip(expected, found, strict=False):
             await self._compare(current, want, have)
             current.last = want.timestamp
-            current.bytes += len(have[3].encode())
             if want.deleted:
                 current.dead += 1
             else:
                 current.live += 1
+                current.bytes += len(have[3].encode())
 
     async def _compare(self, current: _List, want: Converted, have: Any) -> None:
         place = current.path.object(want.id)

@@ -28,7 +28,7 @@ _LISTS = (
 _NEWEST = "SELECT ts FROM object WHERE list = $1 AND deleted = 1 ORDER BY ts DESC LIMIT 1 OFFSET $2"
 _COUNT = "SELECT count(*), max(ts) FROM object WHERE list = $1 AND deleted = 1 AND ts < $2"
 _FIND = "SELECT ts FROM object WHERE list = $1 AND deleted = 1 AND ts > $2 AND ts < $3 ORDER BY ts LIMIT $4"
-_DELETE = f"DELETE FROM object WHERE list = $1 AND deleted = 1 AND ts IN ({_MARKS}) RETURNING ts, body"
+_DELETE = f"DELETE FROM object WHERE list = $1 AND deleted = 1 AND ts IN ({_MARKS}) RETURNING ts"
 
 
 class Scope(NamedTuple):
@@ -125,12 +125,10 @@ class _Step:
         gone = await transaction.fetch(_DELETE, (self._item.number, *self._stamps))
         if not gone:
             return 0
-        size = sum(len(body.encode()) for _, body in gone)
         # The version stays: no object has changed, and whoever counts the changes by it misses none.
         clock = clock._replace(
             dead=clock.dead - len(gone),
-            bytes=clock.bytes - size,
-            watermark=max(clock.watermark, *(stamp for stamp, _ in gone)),
+            watermark=max(clock.watermark, *(stamp for (stamp,) in gone)),
         )
         await transaction.write(Writes(clocks=[clock]))
         return len(gone)

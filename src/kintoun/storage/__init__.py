@@ -31,6 +31,8 @@ class Store:
         self.replicas = replicas
         self.settings = settings
         self._lanes = Lanes(engine, settings.group_commit)
+        self.closing = self._lanes.closing
+        """Called for each unit of work before it is sent: see `Lanes`."""
         self.read: Callable[[Wanted], Awaitable[Found]] = engine.read
         """The answer to a question, from one snapshot. Raises `Unavailable`."""
         self.write: Callable[[Job], Awaitable[Any]] = self._lanes.write

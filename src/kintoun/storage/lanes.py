@@ -19,6 +19,8 @@ from kintoun.storage.unit import Needs, Unit
 
 T = TypeVar("T")
 
+Closing = Callable[[Unit], Awaitable[None]]
+
 ATTEMPTS = 12
 """How often a transaction is run when the engine reports conflicts."""
 
@@ -66,6 +68,9 @@ class Lanes:
     """The queues of an engine's writes."""
 
     def __init__(self, engine: Engine, group: int) -> None:
+        self.closing: list[Closing] = []
+        """Called for each unit after all of its writes and before they are sent; an exception undoes them,
+        and if they were several jobs' each runs again by itself."""
         self._engine = engine
         self._group = group
         self._queues: dict[str, deque[_Waiting]] = {}
@@ -159,6 +164,8 @@ class Lanes:
             await unit.prepare([waiting.job.needs for waiting in group])
             for waiting in group:
                 await _outcome(waiting, unit)
+            for close in self.closing:
+                await close(unit)
             await unit.finish()
         except BaseException:
             await transaction.rollback()

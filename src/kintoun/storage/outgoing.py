@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Any
 
 from kintoun.model.paths import ListPath, Path
 from kintoun.storage.engine import Writes
@@ -48,6 +49,20 @@ def rows_of(
         )
         stored[key] = row
     return writes
+
+
+def before_and_after(
+    journal: Iterable[tuple[object, Any, Any]], clocks: Mapping[ListPath, Clock | None]
+) -> Iterator[tuple[Clock | None, Clock]]:
+    """The clocks that a journal tells of: each as it was first, None for a new one, and as it is now."""
+    first: dict[ListPath, Clock | None] = {}
+    for state, path, old in journal:
+        if state is clocks:
+            first.setdefault(path, old)
+    for path, before in first.items():
+        after = clocks[path]
+        if after is not None:
+            yield before, after
 
 
 def size_of(body: str) -> int:

@@ -25,8 +25,9 @@ class Clock(NamedTuple):
     """The row of a list.
 
     `list` is the list's number, never reused, and None while the list's parent does not exist. `version`
-    changes with every change of the list, also with those that leave the timestamp alone. Who
-    has seen the list before `watermark` (milliseconds) can no longer be told what was deleted since.
+    changes with every change of the list, also with those that leave the timestamp alone. `bytes` is the size
+    of the bodies of its live objects. Who has seen the list before `watermark` (milliseconds) can no longer
+    be told what was deleted since.
     """
 
     path: ListPath

@@ -18,8 +18,20 @@ from kintoun.storage.engine import Steps, Writes
 from kintoun.storage.rows import Clock
 
 TYPES: dict[str, Mapping[str, str]] = {
-    "sqlite": {"text": "TEXT", "int": "INTEGER", "flag": "INTEGER", "bytes": "BLOB"},
-    "postgresql": {"text": 'TEXT COLLATE "C"', "int": "BIGINT", "flag": "SMALLINT", "bytes": "BYTEA"},
+    "sqlite": {
+        "text": "TEXT",
+        "int": "INTEGER",
+        "flag": "INTEGER",
+        "bytes": "BLOB",
+        "size": "length(CAST(body AS BLOB))",
+    },
+    "postgresql": {
+        "text": 'TEXT COLLATE "C"',
+        "int": "BIGINT",
+        "flag": "SMALLINT",
+        "bytes": "BYTEA",
+        "size": "octet_length(body)",
+    },
 }
 
 STEPS: tuple[tuple[str, ...], ...] = (
@@ -114,6 +126,12 @@ STEPS: tuple[tuple[str, ...], ...] = (
             died {int} NOT NULL
         )""",
         "CREATE INDEX outbox_dead_died ON outbox_dead (channel, died)",
+    ),
+    (
+        # Tombstones are no longer part of a list's size, which quotas go by.
+        """UPDATE clock SET bytes = bytes - coalesce(
+            (SELECT sum({size}) FROM object WHERE object.list = clock.list AND object.deleted = 1), 0
+        ) WHERE dead > 0""",
     ),
 )
 

@@ -9,7 +9,7 @@ batch is taken back by `rollback`, without the database knowing.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -21,7 +21,7 @@ from kintoun.model.permissions import NO_GRANTS
 from kintoun.storage.engine import Transaction, Writes
 from kintoun.storage.membership import Members, correct, members_of
 from kintoun.storage.needs import Needs as Needs
-from kintoun.storage.outgoing import rows_of, size_of
+from kintoun.storage.outgoing import before_and_after, rows_of, size_of
 from kintoun.storage.rows import Clock, Conflict, Found, Stored, Wanted
 from kintoun.storage.tables import Added, Row, Table
 
@@ -255,11 +255,15 @@ class Unit:
         return clock, previous
 
     def _set(self, clock: Clock, path: Path, row: Stored, previous: Stored | None) -> None:
-        live, dead, size = clock.live, clock.dead, clock.bytes + size_of(row.body)
-        if previous is not None:
-            size -= size_of(previous.body)
-            live, dead = (live, dead - 1) if previous.deleted else (live - 1, dead)
-        live, dead = (live, dead + 1) if row.deleted else (live + 1, dead)
+        live, dead, size = clock.live, clock.dead, clock.bytes
+        if previous is not None and previous.deleted:
+            dead -= 1
+        elif previous is not None:
+            live, size = live - 1, size - size_of(previous.body)
+        if row.deleted:
+            dead += 1
+        else:
+            live, size = live + 1, size + size_of(row.body)
         if path.kind is not RECORD:
             self.identities.clear()
         self._remember(self._objects, path, row)
@@ -343,6 +347,10 @@ class Unit:
         """Add a row to a table of a feature, sent with everything else."""
         self._added.add(table, row)
         self._journal.append((None, None, None))
+
+    def clocks_changed(self) -> Iterator[tuple[Clock | None, Clock]]:
+        """The clocks that are to be written: each as it was before, None for a new one, and as it is now."""
+        return before_and_after(self._journal, self._clocks)
 
     # Undoing and sending
 

@@ -74,7 +74,8 @@ class Entries:
 def expanded(kind: Kind, held: Collection[str], given: Collection[str] = frozenset()) -> list[str]:
     """The permissions that those of an ACL and those of settings come to, on the same object."""
     # `write` in an ACL reaches what is below, and rights to create show the object; by settings neither does.
-    implied = {ATTRIBUTES} if kind in CHILDREN and (held or not READ.isdisjoint(given)) else set()
+    holds_others = any(child.create in kind.permissions for child in CHILDREN.get(kind, ()))
+    implied = {ATTRIBUTES} if holds_others and (held or not READ.isdisjoint(given)) else set()
     if "write" in held:
         implied.update(kind.permissions)
     elif "write" in given:

@@ -22,13 +22,13 @@ BACKLOG = 1000
 
 _BYTES = {Dialect.SQLITE: "length(CAST(body AS BLOB))", Dialect.POSTGRESQL: "octet_length(body)"}
 _COUNTS = (
-    "SELECT coalesce(sum(1 - deleted), 0), coalesce(sum(deleted), 0), coalesce(sum({size}), 0), max(ts)"
-    " FROM object WHERE list = $1"
+    "SELECT coalesce(sum(1 - deleted), 0), coalesce(sum(deleted), 0),"
+    " coalesce(sum((1 - deleted) * {size}), 0), max(ts) FROM object WHERE list = $1"
 )
 _COUNTED = (
     "SELECT k.path, k.list, k.ts, k.live, k.dead, k.bytes, k.watermark, coalesce(o.live, 0),"
     " coalesce(o.dead, 0), coalesce(o.size, 0), o.newest FROM clock k LEFT JOIN (SELECT list,"
-    " sum(1 - deleted) AS live, sum(deleted) AS dead, sum({size}) AS size, max(ts) AS newest"
+    " sum(1 - deleted) AS live, sum(deleted) AS dead, sum((1 - deleted) * {size}) AS size, max(ts) AS newest"
     " FROM object GROUP BY list) o ON o.list = k.list WHERE k.list IS NOT NULL"
 )
 _LIVE_BUCKETS = (
