@@ -12,7 +12,7 @@ SETTINGS = {
     "multiauth.policies": "account basicauth",
     "multiauth.policy.account.use": "kinto.plugins.accounts.AccountsPolicy",
     "kinto.userid_hmac_secret": "of the old server",
-    "kinto.includes": "kinto.plugins.accounts kinto.plugins.default_bucket",
+    "kinto.includes": "kinto.plugins.accounts kinto.plugins.default_bucket kinto.plugins.history",
     "kinto.account_create_principals": "system.Everyone",
     "kinto.bucket_create_principals": "system.Authenticated",
     "kinto.experimental_collection_schema_validation": "true",
@@ -158,7 +158,7 @@ def lists(client: Client) -> list[str]:
     buckets = ["main", "private", *(_personal(client, user) for user in (STRANGER, ALICE))]
     paths = ["/buckets"]
     for bucket in buckets:
-        paths += [f"/buckets/{bucket}/collections", f"/buckets/{bucket}/groups"]
+        paths += [f"/buckets/{bucket}/{name}" for name in ("collections", "groups", "history")]
         for user in (ALICE, STRANGER):
             answer = client.send(f"GET /buckets/{bucket}/collections", auth=user)
             found = answer.json().get("data", []) if answer.is_success else []

@@ -118,7 +118,8 @@ def test_reads_have_the_same_answers(old: Answers, migrated: Client) -> None:
         requests = [(f"GET {path}", user) for user in USERS]
         queries = QUERIES if path == RECORDS else QUERIES[:2]
         requests += [(f"GET {path}{query}", user) for query in queries for user in (ALICE, BOB)]
-        requests += [(f"HEAD {path}", user) for user in (None, STRANGER)]
+        if not path.endswith("/history"):  # where Kinto does not tell the total
+            requests += [(f"HEAD {path}", user) for user in (None, STRANGER)]
         for request, user in requests:
             theirs, ours = old.get(request, user), migrated.send(request, auth=user)
             if NEVER_READ in request:
@@ -160,7 +161,19 @@ def test_permissions_are_found_by_their_principals(old: Answers, migrated: Clien
 def _entry(entry: dict[str, object]) -> tuple[object, frozenset[str]]:
     permissions = entry["permissions"]
     assert isinstance(permissions, list)
-    return entry["uri"], frozenset(permissions)
+    # Kinto names this one on buckets and collections only.
+    return entry["uri"], frozenset(permissions) - {"read:attributes"}
+
+
+def test_history_goes_on_where_kinto_stopped(old: Answers, migrated: Client) -> None:
+    entries = "/buckets/main/history"
+    before = old.get(f"GET {entries}?_limit=1", ALICE).json()["data"][0]
+    migrated.ok("PATCH /buckets/main/groups/editors", {"data": {"colour": "blue"}})
+    newest = migrated.ok(f"GET {entries}?_limit=2")["data"]
+    assert newest[0]["uri"] == "/buckets/main/groups/editors"
+    assert newest[1] == before
+    past = migrated.send(f"GET {RECORDS}?_at={before['last_modified'] - 60_000}", auth=ALICE)
+    assert past.status_code == 400, "what was before is not known"
 
 
 def test_writes_go_on_where_kinto_stopped(old: Answers, migrated: Client, target: Target) -> None:

@@ -21,6 +21,9 @@ from kintoun.storage.schema import clock_row
 
 OBJECT_COLUMNS = ("list", "id", "ts", "deleted", "body", "grants", "acl")
 MEMBER_COLUMNS = ("principal", "list", "id")
+BEGUN = 2
+"""A version that no list has before something was written to it."""
+
 KNOWN_ACLS = 50_000
 """ACLs that are remembered as written already."""
 
@@ -143,7 +146,8 @@ class Copy:
         number = root.list if root is not None else secrets.randbits(62) + 1
         newest = piece.objects[0].timestamp if piece.objects else None
         known = [stamp for stamp in (piece.timestamp, newest) if stamp is not None]
-        self._clock = Clock(path, number, max(known, default=timestamps.now()), 1, 0, 0, 0, 0)
+        # No list begins here: lists of the past must not take it for the whole of its history.
+        self._clock = Clock(path, number, max(known, default=timestamps.now()), BEGUN, 0, 0, 0, 0)
         self._converter = Converter(path)
         self.report.lists += 1
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from kintoun.config import migrations_of
 from kintoun.operations import begin_bulk, open_patiently
 from kintoun.operations.kinto_copy import Copied, Copy
+from kintoun.operations.kinto_history import HistoryComparison, HistoryCopy
 from kintoun.operations.kinto_source import KintoSource
 from kintoun.operations.kinto_verify import Verification, Verified
 from kintoun.settings import Settings
@@ -57,9 +58,10 @@ async def migrate(
         store = await open_patiently(settings.storage)
         try:
             await store.migrate(migrations_of(settings.features))
+            history = "history" in settings.features
             transaction = await begin_bulk(store)
             try:
-                result = await _copy_and_compare(source, transaction, progress)
+                result = await _copy_and_compare(source, transaction, progress, history=history)
             except BaseException:
                 await transaction.rollback()
                 raise
@@ -74,8 +76,10 @@ async def migrate(
         await source.close()
 
 
-async def _copy_and_compare(source: KintoSource, transaction: Transaction, progress: Progress) -> Migration:
-    size = await source.size()
+async def _copy_and_compare(
+    source: KintoSource, transaction: Transaction, progress: Progress, *, history: bool
+) -> Migration:
+    size = await source.size(history=history)
     started = time.monotonic()
     copy = Copy(transaction)
     await copy.begin()
@@ -85,7 +89,14 @@ async def _copy_and_compare(source: KintoSource, transaction: Transaction, progr
         done += len(piece.objects)
         progress("copying", done, size)
     await copy.finish(source)
-    left_out = Counter(source.skipped) + Counter(await source.not_copied())
+    left_out = Counter(source.skipped) + Counter(await source.not_copied(history=history))
+    if history:
+        entries = HistoryCopy(transaction, copy.report)
+        async for piece in source.history():
+            await entries.take(piece)
+            done += len(piece.objects)
+            progress("copying", done, size)
+        await entries.finish()
     if copy.report.dropped_grants:
         left_out["permissions that the objects' kinds do not have"] = copy.report.dropped_grants
     copied = time.monotonic()
@@ -96,5 +107,17 @@ async def _copy_and_compare(source: KintoSource, transaction: Transaction, progr
         done += len(piece.objects)
         progress("comparing", done, size)
     verified = await verification.finish()
+    if history:
+        await _compare_history(source, HistoryComparison(transaction, verified), progress, done, size)
     times = (copied - started, time.monotonic() - copied)
     return Migration(copy.report, verified, times, left_out)
+
+
+async def _compare_history(
+    source: KintoSource, comparison: HistoryComparison, progress: Progress, done: int, size: int
+) -> None:
+    async for piece in source.history():
+        await comparison.take(piece)
+        done += len(piece.objects)
+        progress("comparing", done, size)
+    await comparison.finish()

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
+from kintoun.features.history.table import HISTORY
 from kintoun.model.kinds import ACCOUNT, BUCKET, COLLECTION, GROUP, RECORD, Kind
 from kintoun.model.paths import ACCOUNTS, BUCKETS, ListPath
 from kintoun.operations import Refused
@@ -35,6 +36,15 @@ _OBJECTS = (
 _ACCOUNTS = (
     f"SELECT {_ROW} FROM objects WHERE resource_name = 'account' AND parent_id = id"
     " ORDER BY last_modified DESC, id"
+)
+_HISTORY = (
+    f"SELECT {_ROW} FROM objects WHERE resource_name = 'history' AND EXISTS (SELECT 1 FROM objects b"
+    " WHERE b.parent_id = '' AND b.resource_name = 'bucket' AND NOT b.deleted"
+    " AND '/buckets/' || b.id = objects.parent_id) ORDER BY parent_id, last_modified DESC, id"
+)
+_HISTORY_TIMESTAMP = (
+    f"SELECT {_EPOCH.format('last_modified')} FROM timestamps"
+    " WHERE parent_id = $1 AND resource_name = 'history'"
 )
 _LIVE_BUCKET = (
     "EXISTS (SELECT 1 FROM objects b WHERE b.parent_id = '' AND b.resource_name = 'bucket'"
@@ -71,7 +81,7 @@ _STALE_MEMBERS = (
     " WHERE g.resource_name = 'group' AND NOT g.deleted AND g.parent_id || '/groups/' || g.id = u.principal"
     " AND g.data->'members' ? u.user_id)"
 )
-_ESTIMATE = "SELECT count(*) FROM objects WHERE resource_name <> 'history'"
+_ESTIMATE = "SELECT count(*) FROM objects WHERE resource_name <> 'history' OR $1"
 
 
 class KintoObject(NamedTuple):
@@ -125,14 +135,18 @@ class KintoSource:
         if self._permission is not self._storage:
             await self._permission.close()
 
-    async def size(self) -> int:
-        """How many objects and tombstones a stream passes, those left out included."""
-        return int(await self._storage.fetchval(_ESTIMATE))
+    async def size(self, *, history: bool) -> int:
+        """How many objects and tombstones the streams pass, those left out included."""
+        return int(await self._storage.fetchval(_ESTIMATE, history))
 
-    async def not_copied(self) -> dict[str, int]:
+    async def not_copied(self, *, history: bool) -> dict[str, int]:
         """What else is in the database, by its name, and in what number."""
         rows = await self._storage.fetch(_OTHERS)
-        counts = {f"objects of the resource {name!r}": int(number) for name, number in rows}
+        counts = {
+            f"objects of the resource {name!r}": int(number)
+            for name, number in rows
+            if name != "history" or not history
+        }
         if self._permission is self._storage:
             stale = int(await self._storage.fetchval(_STALE_MEMBERS))
             if stale:
@@ -162,6 +176,16 @@ class KintoSource:
             if not begun and (empty := self._piece(current, [])) is not None:
                 yield empty
             current, begun = await anext(lists, None), False
+
+    async def history(self) -> AsyncIterator[Piece]:
+        """The entries of the history of every bucket that is there and has any, the newest first."""
+        async for batch in self._batches(_HISTORY):
+            for parent, rows in groupby(batch, key=lambda row: row[0]):
+                bucket = parent.removeprefix("/buckets/")
+                entries = [row[2] for row in rows]
+                if BUCKET.accepts(bucket):
+                    timestamp = await self._storage.fetchval(_HISTORY_TIMESTAMP, parent)
+                    yield self._sound(Piece(ListPath(HISTORY, (bucket,)), timestamp, entries))
 
     async def lost_timestamps(self) -> AsyncIterator[tuple[ListPath, int]]:
         """The timestamps in `timestamps` of every list below a bucket, whether or not its parent is there."""
@@ -230,6 +254,8 @@ def list_path(parent: str, name: str) -> ListPath | None:
 def _uri(parent: str, name: str, object_id: str) -> str:
     if name == ACCOUNT.name:
         return f"/accounts/{object_id}"
+    if name == HISTORY.name:
+        return f"{parent}/history/{object_id}"
     return f"{parent}/{name}s/{object_id}"
 
 

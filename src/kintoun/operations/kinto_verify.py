@@ -35,7 +35,7 @@ _HASH = (
     "SELECT o.body FROM object o WHERE o.deleted = 0 AND o.id = $2"
     " AND o.list = (SELECT k.list FROM clock k WHERE k.path = $1)"
 )
-_sorted = msgspec.json.Encoder(order="sorted").encode
+canonical = msgspec.json.Encoder(order="sorted").encode
 
 
 @dataclass
@@ -118,7 +118,7 @@ class Verification:
                 f"{place}: is {object_id!r} at {timestamp}, should be {want.id!r} at {want.timestamp}"
             )
             return
-        expected, stored = _sorted(want.attributes), _sorted(json.decode(body.encode(), max_depth=900))
+        expected, stored = canonical(want.attributes), canonical(json.decode(body.encode(), max_depth=900))
         if stored != expected:
             self.report.fault(f"{place}: the attributes differ")
         if parse_acl(grants) != parse_acl(want.grants):
