@@ -14,7 +14,7 @@ import psutil
 from tests.support.ports import free_port
 
 KINTOUN = Path(sys.executable).parent / "kintoun"
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 class Serving:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 class Received(NamedTuple):

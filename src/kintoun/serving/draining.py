@@ -28,7 +28,7 @@ TAKEN_OVER = getattr(signal, "SIGUSR1", signal.SIGTERM)
 STOPPING = getattr(signal, "SIGUSR2", signal.SIGTERM)
 """Asks a worker to end because the server stops."""
 
-SILENCE_SECONDS = 1.0
+IDLE_AT_STOP_SECONDS, IDLE_AT_RELOAD_SECONDS = 1.0, 3.0
 """How long no request must have come before the connections that are still open count as idle."""
 
 LOOK_SECONDS = 0.02
@@ -68,12 +68,13 @@ class Worker:
         adapter.closing = True
         if taken_over:
             _leave_listeners(self._port)
+        idle = IDLE_AT_RELOAD_SECONDS if taken_over else IDLE_AT_STOP_SECONDS
         deadline = time.monotonic() + self._patience
         silent_since, answers = time.monotonic(), adapter.last_answers
         while _busy(self._port) and (now := time.monotonic()) < deadline:
             if adapter.last_answers != answers:
                 silent_since, answers = now, adapter.last_answers
-            elif now - silent_since > SILENCE_SECONDS:
+            elif now - silent_since > idle:
                 break
             await asyncio.sleep(LOOK_SECONDS)
         # The server now finishes what is under way, and closes what is idle.
