@@ -12,9 +12,12 @@ import pytest_asyncio
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
+from kintoun.config import decode
 from kintoun.features.metrics import MetricsSettings, prefix_of
+from kintoun.kinto_ini import translate
 from tests.support.inprocess import App, Databases, opened, settings_for
 from tests.support.processes import SECONDS, Serving
+from tests.support.servers import write_ini
 
 PATH = "/buckets/secret-bucket/collections/secret-collection/records/secret-record"
 
@@ -130,6 +133,28 @@ async def test_finished_lists_and_the_database_are_looked_at(app: App, engine: s
 def test_a_prefix_is_one_word(name: str, prefix: str) -> None:
     assert prefix_of(name) == prefix
     assert re.fullmatch(r"([a-zA-Z_][a-zA-Z0-9_]*)?", prefix)
+
+
+def test_the_keys_of_an_ini_are_carried_over(tmp_path) -> None:
+    keys = {
+        "kinto.includes": "kinto.plugins.prometheus",
+        "kinto.prometheus_prefix": "remote-settings",
+        "kinto.prometheus_disabled_metrics": "request_size remotesettings_workers",
+        "kinto.prometheus_histogram_buckets": "0.01 0.5 6.0 Inf",
+        "kinto.prometheus_created_metrics_enabled": "false",
+        "kinto.metrics_matchdict_fields": "bucket_id collection_id",
+    }
+    translation = translate(write_ini(tmp_path / "kinto.ini", keys), {}, tmp_path)
+    settings = decode(translation.tree)
+    assert "metrics" in settings.features
+    assert settings.sections["metrics"] == MetricsSettings(
+        prefix="remote-settings",
+        disabled=["request_size", "remotesettings_workers"],
+        buckets=[0.01, 0.5, 6.0, float("inf")],
+    )
+    lost = [note.place for note in translation.notes if note.kind == "lost"]
+    assert len(lost) == 1
+    assert lost[0].endswith("kinto.metrics_matchdict_fields")
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """The directory that the processes of one running server share: who is ready, and what they have counted.
 
 It is made anew by every start and goes with the server. One that a killed server left behind is swept away by
-the next start of the same user.
+the next start of the same user. The lock on it says that its server lives; it also keeps those away who clean
+temporary directories of what is old.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 from kintoun.measures.shared import RUN_DIRECTORY
 
@@ -21,7 +22,9 @@ if sys.platform != "win32":
     import fcntl
 
 PREFIX = "kintoun-run-"
-_OWNER = "owner"
+
+NEW_SECONDS = 60.0
+"""How long a directory is left alone: the server that made it may not have locked it yet."""
 
 
 @contextmanager
@@ -29,8 +32,7 @@ def run_directory() -> Iterator[Path]:
     """Make the directory, name it in the environment, and remove it in the end."""
     _sweep()
     path = Path(tempfile.mkdtemp(prefix=PREFIX))
-    with (path / _OWNER).open("wb") as owner:
-        _hold(owner)
+    with _locked(path):
         os.environ[RUN_DIRECTORY] = str(path)
         try:
             yield path
@@ -63,15 +65,23 @@ def _sweep() -> None:
     """Remove the directories of servers that are no more."""
     if sys.platform == "win32":
         return
-    for owner in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{_OWNER}"):
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with suppress(OSError):
-            if owner.parent.stat().st_uid != os.getuid():
-                continue
-            with owner.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(owner.parent, ignore_errors=True)
+            about = path.stat(follow_symlinks=False)
+            if about.st_uid == os.getuid() and about.st_mtime < time.time() - NEW_SECONDS:
+                with _locked(path, fcntl.LOCK_EX):
+                    shutil.rmtree(path, ignore_errors=True)
 
 
-def _hold(owner: IO[bytes]) -> None:
-    if sys.platform != "win32":
-        fcntl.flock(owner, fcntl.LOCK_SH)
+@contextmanager
+def _locked(path: Path, how: int | None = None) -> Iterator[None]:
+    """Hold a lock on a directory, shared unless it is said how. Raises OSError when somebody else does."""
+    if sys.platform == "win32":
+        yield
+        return
+    number = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(number, (how or fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(number)
