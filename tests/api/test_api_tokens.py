@@ -18,6 +18,8 @@ from kintoun.model.paths import ListPath
 from kintoun.resources.context import Service
 from tests.support.inprocess import App, Databases, opened, settings_for
 
+pytestmark = pytest.mark.usefixtures("cheap_hashes")
+
 ZOE = ("zoe", "secret")
 ROOT = ("root", "secret")
 TOKENS = "/accounts/zoe/tokens"

@@ -18,6 +18,8 @@ from kintoun.model import timestamps
 from kintoun.settings import Http, Policy
 from tests.support.inprocess import App, Databases, opened, settings_for
 
+pytestmark = pytest.mark.usefixtures("cheap_hashes")
+
 HOME, AWAY, ELSEWHERE = "198.51.100.1", "203.0.113.5", "2001:db8:7:7::1"
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import bcrypt
+import httpx
 import pytest
 
-from kintoun.features.accounts import passwords
+from kintoun.app import create_app
+from kintoun.cli.accounts import add_account
+from kintoun.features.accounts import objects, passwords, policy
 from kintoun.features.accounts.policy import AccountPolicy
 from kintoun.features.accounts.settings import AccountsSection
 from kintoun.model import json
@@ -22,6 +26,8 @@ from kintoun.settings import Policy, Protocol
 from kintoun.storage.rows import Stored, Wanted
 from kintoun.storage.unit import Needs, Unit
 from tests.support.inprocess import SECRET, App, Databases, opened, settings_for
+
+pytestmark = pytest.mark.usefixtures("cheap_hashes")
 
 ZOE = ("zoe", "secret")
 ACCOUNT = Policy(name="account", use="account")
@@ -63,8 +69,6 @@ async def credential(app: App, name: str) -> Stored:
 
 def counting(monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:
     """The passwords that a function of the policy is called with from now on."""
-    from kintoun.features.accounts import objects, policy
-
     calls: list[str] = []
     real: Callable[..., Any] = getattr(passwords, name)
 
@@ -97,9 +101,9 @@ async def test_a_hash_of_bcrypt_is_verified_and_replaced_at_the_next_login(
         assert [str(change.path) for change in app.changes if change.action == "update"] == []
         assert await who(app, ZOE) is None
         renewed = await credential(app, "zoe")
-        for policy in app.application.composition.service.policies:
-            if isinstance(policy, AccountPolicy):
-                policy._remembered.clear()
+        for each in app.application.composition.service.policies:
+            if isinstance(each, AccountPolicy):
+                each._remembered.clear()
         assert await who(app, ("zoe", "imported")) == "account:zoe"
         assert await credential(app, "zoe") == renewed
 
@@ -173,8 +177,6 @@ async def test_nobody_makes_the_server_hash_who_may_not_set_the_password(
     async with opened(settings_for(databases.url(engine), access=access)) as app:
         store = app.application.composition.service.store
         for name, password in (("zoe", "secret"), ("root", "root"), ("yan", "secret")):
-            from kintoun.cli.accounts import add_account
-
             assert await add_account(store, name, password)
         hashed = counting(monkeypatch, "hash_password")
         body = {"data": {"password": "new", "id": "yan"}}
@@ -277,18 +279,31 @@ async def test_who_comes_to_have_the_right_in_a_batch_sets_the_password_in_it(
         assert await who(app, ("zoe", "given")) == "account:zoe"
 
 
-async def test_more_passwords_than_can_wait_are_refused(engine: str, databases: Databases) -> None:
-    section = AccountsSection(hashing_threads=1, hashing_queue=1, failures=0, address_failures=0)
+async def test_more_passwords_than_can_wait_are_refused(
+    engine: str, databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = AccountsSection(hashing_threads=1, hashing_queue=1)
     async with accounts(databases, engine, section=section) as app:
-        for n in range(6):
-            await app.ok(f"PUT /accounts/a{n}", {"data": {"password": "secret"}}, user=None)
-        told = await asyncio.gather(
-            *(app.call(f"PUT /accounts/c{n}", {"data": {"password": "secret"}}, user=None) for n in range(8))
-        )
-        statuses = [answer.status_code for answer in told]
-        assert set(statuses) == {201, 429}
-        assert {answer.headers["retry-after"] for answer in told if answer.status_code == 429} == {"1"}
-        assert {answer.json()["errno"] for answer in told if answer.status_code == 429} == {117}
+        release = threading.Event()
+
+        def waits(password: str) -> str:
+            assert release.wait(60)
+            return passwords.hash_password(password)
+
+        monkeypatch.setattr(objects, "hash_password", waits)
+        body = {"data": {"password": "secret"}}
+        calls = [app.call(f"PUT /accounts/c{n}", body, user=None) for n in range(8)]
+        pending = {asyncio.ensure_future(call) for call in calls}
+        refused: list[httpx.Response] = []
+        while len(pending) > 2:  # one is being hashed, one waits
+            done, pending = await asyncio.wait(pending, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+            assert done
+            refused += [task.result() for task in done]
+        release.set()
+        assert [answer.status_code for answer in await asyncio.gather(*pending)] == [201, 201]
+        for answer in refused:
+            assert (answer.status_code, answer.json()["errno"]) == (429, 117)
+            assert answer.headers["retry-after"] == "1"
 
 
 async def test_a_readonly_server_writes_nothing_for_a_login(engine: str, databases: Databases) -> None:
@@ -296,14 +311,11 @@ async def test_a_readonly_server_writes_nothing_for_a_login(engine: str, databas
         await import_bcrypt(app, "zoe", "imported")
         url = databases.url(engine)
         readonly = settings_for(url, protocol=Protocol(userid_secret=SECRET, readonly=True))
-        from kintoun.app import create_app
-        from tests.support.inprocess import App as Another
-
-        composition = create_app(readonly)
-        store = composition.composition.service.store
+        application = create_app(readonly)
+        store = application.composition.service.store
         await store.open()
         try:
-            other = Another(composition)
+            other = App(application)
             before = await credential(app, "zoe")
             assert await who(other, ("zoe", "imported")) == "account:zoe"
             for _ in range(10):

@@ -1,3 +1,3 @@
-from tests.support.fixtures import app, databases, engine
+from tests.support.fixtures import app, cheap_hashes, databases, engine
 
-__all__ = ["app", "databases", "engine"]
+__all__ = ["app", "cheap_hashes", "databases", "engine"]

@@ -10,6 +10,8 @@ import pytest_asyncio
 
 from tests.support.inprocess import App, Databases, opened, principal, settings_for
 
+pytestmark = pytest.mark.usefixtures("cheap_hashes")
+
 BODY = {"data": {"password": "secret"}}
 WITHOUT = {"data": {"age": 7}}
 

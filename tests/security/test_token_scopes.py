@@ -11,6 +11,8 @@ from msgspec.structs import replace
 
 from tests.support.inprocess import FEATURES, App, Databases, opened, settings_for
 
+pytestmark = pytest.mark.usefixtures("cheap_hashes")
+
 ZOE = ("zoe", "secret")
 
 C = "/buckets/a/collections/c"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import argon2
 import pytest
 import pytest_asyncio
 
+from kintoun.features.accounts import passwords
 from tests.support.inprocess import App, Databases, opened, settings_for
 from tests.support.postgres import Postgres
 
@@ -22,6 +24,13 @@ def databases(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> D
 def engine(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
+
+
+@pytest.fixture
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords as weakly as can be, where what is tested is not how strong hashes are."""
+    weak = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(passwords, "_argon2", weak)
 
 
 @pytest_asyncio.fixture
