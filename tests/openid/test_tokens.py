@@ -132,6 +132,7 @@ def test_a_header_that_has_to_be_understood() -> None:
     known = published(key().public)
     refused(key().sign(CLAIMS, crit=["b64"], b64=False), known)
     refused(key().sign(CLAIMS, crit=["unheard-of"]), known)
+    refused(key().sign(CLAIMS, crit=["b64"], b64=True), known)
     assert verified(key().sign(CLAIMS, anything="else"), known, EXPECTED)
 
 
