@@ -324,13 +324,14 @@ class Unit:
         clock = self._clocks.get(path)
         return clock if clock is not None and clock.list is not None else None
 
-    def count(self, clock: Clock, live: int, dead: int, at_least: int = 0) -> int:
+    def count(self, clock: Clock, live: int, dead: int, wall: int, at_least: int = 0) -> int:
         """Count rows in a table of its own that were added to a list, or became tombstones.
 
-        Returns their timestamp, which is no earlier than `at_least`. `clock` is the list's present one.
+        Returns their timestamp, which is no earlier than `at_least`. `clock` is the list's present one, `wall`
+        the time of day (milliseconds).
         """
-        timestamp = max(timestamps.following(clock.timestamp, timestamps.now()), at_least)
-        path, number, _, version, was_live, was_dead, size, watermark = clock
+        path, number, timestamp, version, was_live, was_dead, size, watermark = clock
+        timestamp = max(timestamp + 1, wall, at_least)
         self._tick(
             Clock(path, number, timestamp, version + 1, was_live + live, was_dead + dead, size, watermark)
         )

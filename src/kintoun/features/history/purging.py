@@ -5,7 +5,7 @@ from __future__ import annotations
 from kintoun.features.history.table import HISTORY, history_of
 from kintoun.http.answers import Answer
 from kintoun.http.requests import Request
-from kintoun.model import json
+from kintoun.model import json, timestamps
 from kintoun.model.errors import ProtocolError
 from kintoun.model.paths import ListPath
 from kintoun.model.permissions import NO_GRANTS
@@ -65,7 +65,7 @@ async def _delete_page(work: Work, request: Request, path: ListPath, asked: Aske
     bodies: list[str] = []
     buried = []
     for row in rows:
-        timestamp = work.unit.count(await work.unit.standing(path), -1, 1)
+        timestamp = work.unit.count(await work.unit.standing(path), -1, 1, timestamps.now())
         tombstone = {"id": row[1], "last_modified": timestamp, "deleted": True}
         bodies.append(json.encode_text(tombstone))
         buried.append((timestamp, bodies[-1], digest(NO_GRANTS), clock.list, row[2]))

@@ -44,7 +44,7 @@ class Recorder:
         """Enter a change."""
         path = change.path
         kind, ids = path
-        if change.user in self._users or (self._excluded and self._is_excluded(path)):
+        if (self._users and change.user in self._users) or (self._excluded and self._is_excluded(path)):
             return
         if kind is BUCKET and change.action == "delete":
             return  # its history goes with it
@@ -56,7 +56,8 @@ class Recorder:
         rows = await unit.objects(above(kind, list_path.parents))
         # An entry is no older than what it tells of, unless that was dated into the future.
         became = place.timestamp
-        timestamp = unit.count(clock, 1, 0, became if became < timestamps.now() + AHEAD_MS else 0)
+        wall = timestamps.now()
+        timestamp = unit.count(clock, 1, 0, wall, became if became < wall + AHEAD_MS else 0)
         entry_id = random_uuid()
         unit.add(
             ENTRIES,
