@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from kintoun.features.history import trimming
 from kintoun.features.history.past import Past
-from kintoun.features.history.table import ENTRIES, PAGES, history_of
+from kintoun.features.history.table import ENTRIES, PAGES, history_of, part_of
 from kintoun.features.history.trimming import Retention, Trimmer
 from kintoun.model import timestamps
 from kintoun.model.paths import ListPath
@@ -164,7 +164,7 @@ async def fill(app: App, count: int) -> int:
     rows = [
         (
             *(history, f"id{n}", n + 1, 0, f'{{"id":"id{n}","record_id":"r{n % 5000}","collection_id":"c"}}'),
-            *(acl, acl, acl, f"r{n % 5000}", "c", "record", "somebody"),
+            *(acl, acl, acl, part_of(f"r{n % 5000}"), f"r{n % 5000}", "c", "record", "somebody"),
             *(records, n + 2, n, n + 1, None, None, None, None, None),
         )
         for n in range(count)

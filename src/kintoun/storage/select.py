@@ -93,9 +93,9 @@ def where(
     fields = _fields(dialect, params, indexed)
     conditions = [_condition(filter_, fields, params) for filter_ in filters]
     texts = {field: value for field, op, value in filters if op is Op.EQ and isinstance(value, str)}
-    for field, (column, told_by) in hints.items():
+    for field, columns in hints.items():
         if field in texts:
-            conditions.append(f"o.{column} = {params.add(told_by(texts[field]))}")
+            conditions += [f"o.{column} = {params.add(told_by(texts[field]))}" for column, told_by in columns]
             break
     return _all(conditions)
 

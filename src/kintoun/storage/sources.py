@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from kintoun.model.paths import ListPath
 from kintoun.storage.dialect import Parameters
 
-Hints = Mapping[str, tuple[str, Callable[[str], str]]]
-"""By field: a column with an index, and what stands in it when the field holds a text."""
+Hints = Mapping[str, Sequence[tuple[str, Callable[[str], str | int]]]]
+"""By field: columns of an index, and what stands in them when the field holds a text."""
 
 NO_HINTS: Hints = {}
 

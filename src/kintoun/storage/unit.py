@@ -327,8 +327,8 @@ class Unit:
     def count(self, clock: Clock, live: int, dead: int, wall: int, at_least: int = 0) -> int:
         """Count rows in a table of its own that were added to a list, or became tombstones.
 
-        Returns their timestamp, which is no earlier than `at_least`. `clock` is the list's present one, `wall`
-        the time of day (milliseconds).
+        Returns their timestamp, which is no earlier than `at_least`. `clock` is the list's present one,
+        `wall` the time of day (milliseconds).
         """
         path, number, timestamp, version, was_live, was_dead, size, watermark = clock
         timestamp = max(timestamp + 1, wall, at_least)

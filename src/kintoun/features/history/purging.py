@@ -22,8 +22,8 @@ from kintoun.storage.unit import Needs
 # Of an entry nothing is left but that it was there; lists of the past miss its change from then on.
 _BURY = (
     "UPDATE history SET ts = $1, deleted = 1, body = $2, acl = $3, acl_collection = NULL, acl_bucket = NULL,"
-    " name = '', collection = '', resource = '', author = '', origin = 0, old_ts = NULL, old_deleted = NULL,"
-    " old_body = NULL, old_grants = NULL, old_acl = NULL WHERE list = $4 AND ts = $5"
+    " part = 0, name = '', collection = '', resource = '', author = '', origin = 0, old_ts = NULL,"
+    " old_deleted = NULL, old_body = NULL, old_grants = NULL, old_acl = NULL WHERE list = $4 AND ts = $5"
 )
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection
 from functools import lru_cache
 
-from kintoun.features.history.table import ENTRIES, RECORDED, history_of
+from kintoun.features.history.table import ENTRIES, RECORDED, history_of, part_of
 from kintoun.model import json, timestamps
 from kintoun.model.changes import Change
 from kintoun.model.kinds import BUCKET, COLLECTION, RECORD, random_uuid
@@ -70,6 +70,7 @@ class Recorder:
                 digest(change.grants),
                 _digest_of(rows[1]) if kind is RECORD else None,
                 _digest_of(rows[0]) if rows else None,
+                part_of(ids[-1]),
                 ids[-1],
                 ids[1] if kind in _IN_COLLECTIONS else "",
                 kind.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from zlib import crc32
 
 from kintoun.model.kinds import BUCKET, COLLECTION, GROUP, RECORD, Kind, random_uuid
 from kintoun.model.paths import ListPath
@@ -33,6 +34,10 @@ KNOWN_FIELDS = frozenset(
 # `body` is the entry as readers are sent it. `acl` and those after it are the digests of the ACLs that let it
 # be read: the object's, its collection's and its bucket's. `name` is the object's id, `author` who wrote.
 #
+# `part` is one of a few parts that names fall into. An index by names would be written to in another place
+# for each entry; this one in as many places as there are parts, and who looks for a name passes by the others
+# of its part without leaving the index.
+#
 # From `origin` on it is what lists of the past are made of: the number of the list with the object, the
 # version and the timestamp (`became`) that this change gave the list, the timestamp that it had before
 # (`since`), and the row that the change replaced, NULL where there was none.
@@ -47,6 +52,7 @@ MIGRATIONS = (
             acl {bytes} NOT NULL,
             acl_collection {bytes},
             acl_bucket {bytes},
+            part {int} NOT NULL,
             name {text} NOT NULL,
             collection {text} NOT NULL,
             resource {text} NOT NULL,
@@ -62,7 +68,7 @@ MIGRATIONS = (
             old_acl {bytes}
         )""",
         "CREATE UNIQUE INDEX history_ts ON history (list, ts)",
-        "CREATE INDEX history_name ON history (list, name, ts)",
+        "CREATE INDEX history_name ON history (list, part, ts, name)",
         "CREATE INDEX history_collection ON history (list, collection, ts)",
         "CREATE INDEX history_origin ON history (origin, became)",
     ),
@@ -79,6 +85,7 @@ ENTRIES = Table(
         ("acl", "bytes"),
         ("acl_collection", "bytes"),
         ("acl_bucket", "bytes"),
+        ("part", "int"),
         ("name", "text"),
         ("collection", "text"),
         ("resource", "text"),
@@ -97,8 +104,19 @@ ENTRIES = Table(
 )
 
 
+PARTS = 8
+
+
+def part_of(name: str) -> int:
+    """The part of the index that a name falls into."""
+    return crc32(name.encode()) % PARTS
+
+
 def _last_id(uri: str) -> str:
     return uri.rpartition("/")[2]
+
+
+_NAME = (("part", part_of), ("name", str))
 
 
 PAGES = Source(
@@ -106,11 +124,11 @@ PAGES = Source(
     acls=("acl", "acl_collection", "acl_bucket"),
     seen_by=("read", "write"),
     hints={
-        "uri": ("name", _last_id),
-        "record_id": ("name", str),
-        "group_id": ("name", str),
-        "bucket_id": ("name", str),
-        "collection_id": ("collection", str),
+        "uri": (("part", lambda uri: part_of(_last_id(uri))), ("name", _last_id)),
+        "record_id": _NAME,
+        "group_id": _NAME,
+        "bucket_id": _NAME,
+        "collection_id": (("collection", str),),
     },
 )
 
