@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from kintoun.model.kinds import (
     ACCOUNT,
@@ -18,18 +19,37 @@ from kintoun.model.kinds import (
     foreign,
 )
 
+T = TypeVar("T")
 
-class Path(NamedTuple):
-    """The place of one object, as `/buckets/b/collections/c/records/r`."""
 
+class _Once(Generic[T]):
+    """An attribute that is computed when it is first asked for.
+
+    It is what `functools.cached_property` is, without the lock that this has in Python 3.11.
+    """
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self._compute = compute
+        self._name = compute.__name__
+
+    def __get__(self, instance: Any, owner: Any = None) -> T:
+        value = instance.__dict__[self._name] = self._compute(instance)
+        return value
+
+
+class _Place(NamedTuple):
     kind: Kind
     ids: tuple[str, ...]
+
+
+class Path(_Place):
+    """The place of one object, as `/buckets/b/collections/c/records/r`."""
 
     @property
     def id(self) -> str:
         return self.ids[-1]
 
-    @property
+    @_Once
     def list(self) -> ListPath:
         """The list that the object stands in."""
         return _list(self.kind, self.ids[:-1])
