@@ -250,9 +250,11 @@ async def test_without_a_build_a_page_says_how_to_set_one(databases: Databases) 
 
 
 async def test_a_folder_without_a_console_is_an_error(tmp_path: Path, databases: Databases) -> None:
-    with pytest.raises(ValueError, match=r"admin\.path: there is no index\.html in"):
-        async with opened(configured(databases.url("sqlite"), path=str(tmp_path))):
-            pass
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for folder in (tmp_path, tmp_path / "missing", tmp_path / "loop"):
+        with pytest.raises(ValueError, match=r"admin\.path: there is no index\.html in"):
+            async with opened(configured(databases.url("sqlite"), path=str(folder))):
+                pass
 
 
 async def test_a_policy_of_ones_own(build: Path, databases: Databases) -> None:

@@ -110,12 +110,13 @@ OPERATIONS = {
 def policy(origins: list[str]) -> str:
     """The strictest policy that kinto-admin works under.
 
-    It compiles its forms' validators (`unsafe-eval`), and its editor makes style sheets (`unsafe-inline`).
+    It compiles its forms' validators (`unsafe-eval`), its editor makes style sheets (`unsafe-inline`), and
+    its style sheet has images in it (`data:`).
     """
     others = "".join(f" {origin}" for origin in origins)
     return (
         "default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline';"
-        f" img-src 'self' data:{others}; font-src 'self' data:; connect-src 'self'{others};"
+        f" img-src 'self' data:{others}; connect-src 'self'{others};"
         " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 

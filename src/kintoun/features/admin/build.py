@@ -89,7 +89,7 @@ class Build:
     """
 
     def __init__(self, folder: Path, memory: int) -> None:
-        self._folder = folder.resolve()
+        self._folder = Path(os.path.realpath(folder))
         if not (self._folder / INDEX).is_file():
             raise ValueError(f"admin.path: there is no {INDEX} in {self._folder}")
         self._memory = memory
