@@ -16,6 +16,8 @@ from kintoun.app import create_app
 from kintoun.features.quotas import usage
 from kintoun.features.quotas.limits import Override, QuotasSettings
 from kintoun.settings import Settings
+from kintoun.storage import schema
+from kintoun.storage.dialect import Dialect
 from tests.support.inprocess import FEATURES, App, Databases, opened, settings_for
 
 C = "/buckets/b/collections/c"
@@ -324,3 +326,22 @@ async def test_everything_removed_is_no_longer_counted(serve: Opened) -> None:
         await app.ok(f"PUT {R}/r{n}")
     await app.ok("POST /__flush__")
     assert await total(app) == (0, 0)
+
+
+async def test_a_database_of_before_counted_tombstones(serve: Opened) -> None:
+    app = await serve()
+    for n in range(3):
+        await app.ok(f"PUT {R}/r{n}", {"data": {"text": "ä"}})
+    await app.ok(f"DELETE {R}/r1")
+    await app.ok(f"DELETE {R}/r2")
+    expected = await clock(app, R)
+    store = app.application.composition.service.store
+    [step] = [sql for step in schema.STEPS for sql in step if sql.startswith("UPDATE clock SET bytes")]
+    name = "sqlite" if store.engine.dialect is Dialect.SQLITE else "postgresql"
+    tombstones = await store.fetch("SELECT sum(length(body)) FROM object WHERE deleted = 1")
+    transaction = await store.engine.begin()
+    sql = "UPDATE clock SET bytes = bytes + $1 WHERE path = $2"
+    await transaction.fetch(sql, (tombstones[0][0], R))
+    await transaction.fetch(step.format_map(schema.TYPES[name]))
+    await transaction.commit()
+    assert await clock(app, R) == expected
