@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from kintoun.cli import main
 from kintoun.config import migrations_of
@@ -73,6 +74,27 @@ async def test_clocks_go_on_after_a_restore(engine: str, tmp_path: Path, postgre
         assert len(answer.json()["data"]) == 16
         assert (await app.call(f"GET {records}?_since={seen}")).status_code == 410
         assert (await app.call(f"GET {records}?_since={answer.headers['ETag']}")).json() == {"data": []}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_lists_of_the_past_are_restored_too(engine: str, tmp_path: Path, postgres: Postgres) -> None:
+    source, target = (with_history(fresh(engine, tmp_path, postgres)) for _ in range(2))
+    path, records = tmp_path / "backup", "/buckets/b/collections/c/records"
+    async with served(source) as app:
+        await app.ok("PUT /buckets/b")
+        await app.ok("PUT /buckets/b/collections/c")
+        at = (await app.ok(f"PUT {records}/r", {"data": {"n": 1}}))["data"]["last_modified"]
+        await app.ok(f"PUT {records}/r", {"data": {"n": 2}})
+        entries = await app.ok("GET /buckets/b/history")
+        await back_up(source, path, quiet)
+    await restored(target, path)
+    async with served(target) as app:
+        assert [each["n"] for each in (await app.ok(f"GET {records}?_at={at}"))["data"]] == [1]
+        assert await app.ok("GET /buckets/b/history") == entries
+
+
+def with_history(settings: Settings) -> Settings:
+    return replace(settings, features=[*settings.features, "history"])
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -23,8 +23,9 @@ from kintoun.storage import Store, schema
 from kintoun.storage.engine import Steps, Transaction
 from kintoun.storage.snapshots import scan
 
+# The version stays, by which history knows that it is complete: no object has changed.
 _START_OVER = (
-    "UPDATE clock SET ts = CASE WHEN ts < $1 THEN $1 ELSE ts + 1 END, version = version + 1,"
+    "UPDATE clock SET ts = CASE WHEN ts < $1 THEN $1 ELSE ts + 1 END,"
     " watermark = CASE WHEN ts < $1 THEN $1 ELSE ts + 1 END"
 )
 

@@ -80,9 +80,7 @@ def _recount(path: str, number: int, sql: str) -> Repair:
         clock = clocks[0]
         live, dead, size, newest = (await transaction.fetch(sql, (number,)))[0]
         timestamp = max(clock.timestamp, clock.timestamp if newest is None else newest)
-        clock = clock._replace(
-            timestamp=timestamp, version=clock.version + 1, live=int(live), dead=int(dead), bytes=int(size)
-        )
+        clock = clock._replace(timestamp=timestamp, live=int(live), dead=int(dead), bytes=int(size))
         await transaction.write(Writes(clocks=[clock._replace(watermark=min(clock.watermark, timestamp))]))
 
     return repair
