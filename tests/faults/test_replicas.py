@@ -6,7 +6,7 @@ import asyncio
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,6 +59,9 @@ def started() -> Iterator[Pair]:
         primary.standby(tempfile.mkdtemp(prefix="kintoun-pg-")) as standby,
     ):
         yield Pair(primary, standby)
+        for server in (standby, primary):
+            with suppress(RuntimeError):  # it is down already
+                server.kill9()  # to stop would take it longer, and nobody needs what it has
 
 
 @pytest.fixture(scope="module")
@@ -344,7 +347,6 @@ async def test_what_was_acknowledged_survives_the_primary(doomed_pair: Pair) -> 
         await run.go(fail_over)
         judge(run, server)
         assert "Traceback" not in server.log(), server.log()[-3000:]
-    pair.standby.kill9()  # it would take its time to stop
 
 
 async def until_written(client: Client) -> None:
