@@ -11,7 +11,8 @@ from tests.support.postgres import Postgres
 from tests.support.servers import Server, start_kintoun
 
 SETTINGS = {
-    "kinto.includes": "kinto.plugins.accounts kinto.plugins.default_bucket kinto.plugins.flush",
+    "kinto.includes": "kinto.plugins.accounts kinto.plugins.default_bucket kinto.plugins.flush"
+    " kinto.plugins.history",
     "multiauth.policies": "account basicauth",
     "multiauth.policy.account.use": "kinto.plugins.accounts.AccountsPolicy",
     "kinto.account_create_principals": "system.Everyone",

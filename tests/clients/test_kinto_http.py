@@ -245,3 +245,17 @@ def test_the_personal_bucket(server: Server) -> None:
     assert status_of(failure) == 403
     assert client.delete_bucket()["deleted"]
     assert client.get_records() == []
+
+
+def test_history(client: Client) -> None:
+    for n in range(7):  # more than a page
+        client.create_record(id=f"r{n}", data={"n": n})
+    client.update_record(id="r1", data={"n": 10})
+    client.delete_record(id="r2")
+    entries = client.get_history(resource_name="record")
+    assert [entry["action"] for entry in entries] == ["delete", "update", *["create"] * 7]
+    of_one = client.get_history(record_id="r1")
+    assert [entry["target"]["data"]["n"] for entry in of_one] == [10, 1]
+    gone = client.purge_history(record_id="r1", safe=False)
+    assert all(entry["deleted"] for entry in gone)
+    assert client.get_history(record_id="r1") == []
