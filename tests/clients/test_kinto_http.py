@@ -7,10 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 import requests
+from click.testing import CliRunner
 from kinto_http import AsyncClient, Client, KintoException
 from kinto_http.exceptions import BucketNotFound, CollectionNotFound, KintoBatchException
 from kinto_http.patch_type import BasicPatch, JSONPatch, MergePatch
 
+from kintoun.cli import main
 from tests.support.servers import Server
 
 PASSWORD = "a password"
@@ -259,3 +261,17 @@ def test_history(client: Client) -> None:
     gone = client.purge_history(record_id="r1", safe=False)
     assert all(entry["deleted"] for entry in gone)
     assert client.get_history(record_id="r1") == []
+
+
+def test_who_missed_a_purge_starts_over(client: Client, server: Server) -> None:
+    client.create_record(id="purged", data={"n": 1})
+    etag = client.get_records_timestamp()
+    client.delete_record(id="purged")
+    where = ["--kinto-ini", str(server.directory / "kinto.ini"), "--data", str(server.directory / "data")]
+    done = CliRunner().invoke(main, ["purge", "--keep", "0", "--apply", *where])
+    assert done.exit_code == 0, done.output
+    with pytest.raises(KintoException) as refused:
+        client.get_records(_since=etag)
+    assert refused.value.response.status_code == 410
+    assert refused.value.response.json()["errno"] == 123
+    assert "purged" not in {record["id"] for record in client.get_records()}

@@ -71,13 +71,18 @@ async def test_an_old_database_keeps_its_answers(
             assert await app.application.composition.service.store.engine.schema_version() == len(
                 schema.STEPS
             )
-            assert await answers(app) == given
+            assert steady(await answers(app)) == steady(given)
     result = await examine(settings)
     assert result.healthy, [finding.message for finding in result.findings]
     async with served(settings) as app:
         made = await app.ok("PUT /buckets/b/collections/c/records/new", {"data": {"n": 1}})
         etag = given["alice /buckets/b/collections/c/records"][1]
         assert made["data"]["last_modified"] > int(etag.strip('"'))
+
+
+def steady(found: dict[str, Any]) -> dict[str, Any]:
+    """The answers that do not depend on how a version presents rights to browse them."""
+    return {key: answer for key, answer in found.items() if not key.endswith(" /permissions")}
 
 
 @pytest.mark.parametrize("engine", ENGINES)
