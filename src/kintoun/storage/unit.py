@@ -268,7 +268,7 @@ class Unit:
             self.identities.clear()
         self._remember(self._objects, path, row)
         timestamp = max(clock.timestamp, row.timestamp)
-        self._tick(
+        self.tick(
             Clock(clock.path, clock.list, timestamp, clock.version + 1, live, dead, size, clock.watermark)
         )
 
@@ -280,7 +280,7 @@ class Unit:
         if clock is None:
             start = timestamps.now()
             clock = Clock(path, number, start, 0, 0, 0, 0, 0)
-        self._tick(clock._replace(list=number, version=clock.version + 1))
+        self.tick(clock._replace(list=number, version=clock.version + 1))
 
     async def _unlink(self, path: Path) -> None:
         """Cut off every list below an object that is deleted."""
@@ -304,7 +304,7 @@ class Unit:
             timestamp = timestamps.following(timestamp, timestamps.now())
         self._remember(self._unlinked, clock.list, clock.path)
         self.identities.clear()
-        self._tick(
+        self.tick(
             Clock(clock.path, number, timestamp, clock.version + 1, 0, 0, 0, clock.watermark),
         )
         for path in [path for path in self._objects if path.list == clock.path]:
@@ -317,32 +317,12 @@ class Unit:
         Only where no object has been read yet may that be back, and never behind what readers were given.
         """
         clock = await self.standing(path)
-        self._tick(clock._replace(timestamp=timestamp, version=clock.version + 1))
+        self.tick(clock._replace(timestamp=timestamp, version=clock.version + 1))
 
     def standing_at(self, path: ListPath) -> Clock | None:
         """What `standing` answers, if that needs no look into the database."""
         clock = self._clocks.get(path)
         return clock if clock is not None and clock.list is not None else None
-
-    def count(self, clock: Clock, live: int, dead: int, wall: int, at_least: int = 0) -> int:
-        """Count rows in a table of its own that were added to a list, or became tombstones.
-
-        Returns their timestamp, which is no earlier than `at_least`. `clock` is the list's present one,
-        `wall` the time of day (milliseconds).
-        """
-        path, number, timestamp, version, was_live, was_dead, size, watermark = clock
-        timestamp = max(timestamp + 1, wall, at_least)
-        self._tick(
-            Clock(path, number, timestamp, version + 1, was_live + live, was_dead + dead, size, watermark)
-        )
-        return timestamp
-
-    def forget(self, clock: Clock, live: int, dead: int) -> None:
-        """Count rows in a table of its own out of a list, when they went without a trace."""
-        path, number, timestamp, version, was_live, was_dead, size, watermark = clock
-        self._tick(
-            Clock(path, number, timestamp, version + 1, was_live - live, was_dead - dead, size, watermark)
-        )
 
     def add(self, table: Table, row: Row) -> None:
         """Add a row to a table of a feature, sent with everything else."""
@@ -396,7 +376,8 @@ class Unit:
         self._journal.append((self._objects, path, self._objects[path]))
         self._objects[path] = None
 
-    def _tick(self, clock: Clock) -> None:
+    def tick(self, clock: Clock) -> None:
+        """Let the clock of a list, locked, be this one."""
         self._journal.append((self._clocks, clock.path, self._clocks.get(clock.path)))
         self._clocks[clock.path] = clock
         self._changed.add(clock.path)

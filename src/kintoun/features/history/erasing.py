@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kintoun.features.history.counting import forgotten
 from kintoun.features.history.table import history_of
 from kintoun.model import json
 from kintoun.resources.context import Work
@@ -35,4 +36,4 @@ async def forget_user(work: Work, principal: str) -> None:
         )
         if gone:
             dead = sum(row[0] for row in gone)
-            work.unit.forget(clock, len(gone) - dead, dead)
+            work.unit.tick(forgotten(clock, len(gone) - dead, dead))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kintoun.features.history.counting import buried
 from kintoun.features.history.table import HISTORY, history_of
 from kintoun.http.answers import Answer
 from kintoun.http.requests import Request
@@ -63,12 +64,12 @@ async def _delete_page(work: Work, request: Request, path: ListPath, asked: Aske
         url = next_page_url(work.context, request, asked, rows[-1][3], clock.timestamp, nonce)
         headers = (*headers, ("Next-Page", url))
     bodies: list[str] = []
-    buried = []
+    changes = []
     for row in rows:
-        timestamp = work.unit.count(await work.unit.standing(path), -1, 1, timestamps.now())
-        tombstone = {"id": row[1], "last_modified": timestamp, "deleted": True}
+        clock = buried(clock, timestamps.now())
+        work.unit.tick(clock)
+        tombstone = {"id": row[1], "last_modified": clock.timestamp, "deleted": True}
         bodies.append(json.encode_text(tombstone))
-        buried.append((timestamp, bodies[-1], digest(NO_GRANTS), clock.list, row[2]))
-    await work.unit.transaction.execute_many(_BURY, buried)
-    timestamp = (await work.unit.standing(path)).timestamp
-    return Answer(200, f'{{"data":[{",".join(bodies)}]}}'.encode(), (*stamp(timestamp), *headers))
+        changes.append((clock.timestamp, bodies[-1], digest(NO_GRANTS), clock.list, row[2]))
+    await work.unit.transaction.execute_many(_BURY, changes)
+    return Answer(200, f'{{"data":[{",".join(bodies)}]}}'.encode(), (*stamp(clock.timestamp), *headers))

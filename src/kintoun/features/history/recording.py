@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection
 from functools import lru_cache
 
+from kintoun.features.history.counting import entered
 from kintoun.features.history.table import ENTRIES, RECORDED, history_of, part_of
 from kintoun.model import json, timestamps
 from kintoun.model.changes import Change
@@ -57,7 +58,9 @@ class Recorder:
         # An entry is no older than what it tells of, unless that was dated into the future.
         became = place.timestamp
         wall = timestamps.now()
-        timestamp = unit.count(clock, 1, 0, wall, became if became < wall + AHEAD_MS else 0)
+        clock = entered(clock, wall, became if became < wall + AHEAD_MS else 0)
+        unit.tick(clock)
+        timestamp = clock.timestamp
         entry_id = random_uuid()
         unit.add(
             ENTRIES,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
+from kintoun.features.history.counting import forgotten
 from kintoun.features.history.table import history_of
 from kintoun.model import timestamps
 from kintoun.model.paths import ListPath
@@ -81,7 +82,7 @@ class _Step:
         )
         if gone:
             dead = sum(row[0] for row in gone)
-            unit.forget(clock, len(gone) - dead, dead)
+            unit.tick(forgotten(clock, len(gone) - dead, dead))
         return len(gone) == STEP
 
 
