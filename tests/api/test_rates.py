@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest_asyncio
 from msgspec.structs import replace
 
 from kintoun.features.rates import RatesSettings
+from kintoun.settings import Http
 from tests.support.inprocess import FEATURES, App, Databases, opened, principal, settings_for
 
 Opened = Callable[..., Awaitable[App]]
@@ -26,8 +27,8 @@ class Now:
 async def serve(engine: str, databases: Databases) -> AsyncIterator[Opened]:
     async with AsyncExitStack() as stack:
 
-        async def start(now: Now, **limits: Any) -> App:
-            settings = settings_for(databases.url(engine))
+        async def start(now: Now, *, proxies: Sequence[str] = (), **limits: Any) -> App:
+            settings = settings_for(databases.url(engine), http=Http(trusted_proxies=list(proxies)))
             section = RatesSettings(**limits)
             settings = replace(settings, features=[*FEATURES, "rates"], sections={"rates": section})
             app = await stack.enter_async_context(opened(settings))
@@ -67,7 +68,7 @@ async def test_nothing_is_done_for_who_is_refused(serve: Opened) -> None:
 
 
 async def test_addresses(serve: Opened) -> None:
-    app = await serve(Now(), address_per_minute=4, trusted_proxies=["127.0.0.0/8"])
+    app = await serve(Now(), address_per_minute=4, proxies=["127.0.0.0/8"])
 
     def via(address: str) -> dict[str, str]:
         return {"X-Forwarded-For": address}

@@ -1,4 +1,4 @@
-"""Token buckets in a shared table, and where requests come from."""
+"""Token buckets in a shared table."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kintoun.features.rates.addresses import Addresses, networks
 from kintoun.features.rates.table import PLACES, SETS, Table, shared_file
-from kintoun.http.requests import Request
 
 
 def test_a_bucket_is_emptied_and_filled_again() -> None:
@@ -103,31 +101,3 @@ def test_the_shared_file_is_nobody_elses(tmp_path: Path, monkeypatch: pytest.Mon
     file.parent.chmod(0o777)
     with pytest.raises(ValueError, match="this user"):
         shared_file("one server")
-
-
-@pytest.mark.parametrize(
-    ("peer", "forwarded", "expected"),
-    [
-        ("192.0.2.1:5000", "", "192.0.2.1"),
-        ("192.0.2.1", "203.0.113.9", "192.0.2.1"),  # not a proxy of ours: it says what it likes
-        ("10.0.0.1:80", "203.0.113.9", "203.0.113.9"),
-        ("10.0.0.1:80", "1.1.1.1, 203.0.113.9, 10.1.2.3", "203.0.113.9"),
-        ("10.0.0.1:80", "203.0.113.9, nonsense", "10.0.0.1"),
-        ("10.0.0.1:80", "10.0.0.2, 10.0.0.3", "10.0.0.2"),
-        ("10.0.0.1:80", "203.0.113.9:1234", "203.0.113.9"),
-        ("[2001:db8:1:2:3::4]:80", "", "2001:db8:1:2::/64"),
-        ("::ffff:10.0.0.1", "2001:db8::5", "2001:db8::/64"),
-        ("fe80::1%eth0", "", "fe80::/64"),
-        ("", "", "unknown"),
-        ("unix:", "", "unknown"),
-    ],
-)
-def test_addresses(peer: str, forwarded: str, expected: str) -> None:
-    addresses = Addresses(networks(["10.0.0.0/8"]))
-    request = Request("GET", "/v1/", headers={"x-forwarded-for": forwarded}, peer=peer)
-    assert addresses.caller(request) == expected
-
-
-def test_nobody_is_believed_unless_it_is_said() -> None:
-    request = Request("GET", "/v1/", headers={"x-forwarded-for": "203.0.113.9"}, peer="10.0.0.1:80")
-    assert Addresses(()).caller(request) == "10.0.0.1"

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta, field
 
-from kintoun.features.rates.addresses import Addresses, networks
 from kintoun.features.rates.table import Table, shared_file
+from kintoun.http.addresses import Addresses
 from kintoun.http.requests import Request
 from kintoun.measures import Measures
 from kintoun.model.errors import CLIENT_REACHED_CAPACITY, ProtocolError
@@ -40,10 +40,6 @@ class RatesSettings(Section, frozen=True):
     address_burst: Annotated[
         Positive | None, Meta(description="Requests from one address at once; default: those of a minute.")
     ] = None
-    trusted_proxies: Annotated[
-        list[str],
-        Meta(description="Addresses and networks of proxies whose `X-Forwarded-For` is believed."),
-    ] = field(default_factory=list)
     exempt: Annotated[list[str], Meta(description="User ids that may ask as often as they like.")] = field(
         default_factory=list
     )
@@ -71,10 +67,11 @@ class Gate:
         settings: RatesSettings,
         table: Table,
         measures: Measures,
+        addresses: Addresses,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
-        self._addresses = Addresses(networks(settings.trusted_proxies))
+        self._addresses = addresses
         self._exempt = frozenset(settings.exempt)
         self.user = self.address = None
         if settings.user_per_minute is not None:
@@ -97,7 +94,7 @@ class Gate:
         now = self._clock()
         force = request.in_batch
         if self.address is not None:
-            self._take(self.address, self._addresses.caller(request), now, force)
+            self._take(self.address, self._addresses.network(request), now, force)
         if self.user is not None and user is not None:
             self._take(self.user, user, now, force)
 
@@ -126,7 +123,8 @@ class Rates(Plugin):
         file = None
         if server.workers > 1:
             file = shared_file(f"{registry.settings.storage.url} {server.host} {server.port}")
-        gate = Gate(declared, Table(file), registry.service.measures)
+        addresses = Addresses(registry.settings.http.trusted_proxies)
+        gate = Gate(declared, Table(file), registry.service.measures, addresses)
         if gate.user is not None or gate.address is not None:
             registry.gate(gate.check)
         shown = ("user_per_minute", "user_burst", "address_per_minute", "address_burst")
