@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 
-from kintoun.features.history.table import ENTRIES
+from kintoun.features.history.table import part_of
 from kintoun.model import json, timestamps
 from kintoun.operations.kinto_copy import BEGUN, Converted, Converter, Copied, acl_entries
 from kintoun.operations.kinto_source import Piece
@@ -18,7 +18,13 @@ from kintoun.storage.engine import Transaction, Writes
 from kintoun.storage.outgoing import digest
 from kintoun.storage.rows import Clock
 
-COLUMNS = tuple(name for name, _ in ENTRIES.columns)
+COLUMNS = (
+    *("list", "id", "ts", "deleted", "body", "acl"),
+    *("part", "name", "collection", "resource", "author"),
+    *("origin", "version", "since", "became"),
+)
+"""What is known of an entry. The others are of what was before the change."""
+
 NO_LIST = 0
 """The number that no list has: entries that do not say what was before."""
 
@@ -73,10 +79,10 @@ def _rows(number: int, converted: list[Converted]) -> Iterator[tuple[object, ...
     for obj in converted:
         entry = obj.attributes
         resource = _text(entry.get("resource_name"))
-        named = (_text(entry.get(f"{resource}_id")), _text(entry.get("collection_id")), resource)
-        body = json.encode_text(entry)
-        own = (number, obj.id, obj.timestamp, int(obj.deleted), body, digest(obj.grants), None, None)
-        yield (*own, *named, _text(entry.get("user_id")), NO_LIST, 0, 0, 0, None, None, None, None, None)
+        name = _text(entry.get(f"{resource}_id"))
+        own = (number, obj.id, obj.timestamp, int(obj.deleted), json.encode_text(entry), digest(obj.grants))
+        named = (part_of(name), name, _text(entry.get("collection_id")), resource)
+        yield (*own, *named, _text(entry.get("user_id")), NO_LIST, 0, 0, 0)
 
 
 def _text(value: object) -> str:
