@@ -457,7 +457,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "personal-buckets-in-a-batch",
         "6, 7",
-        "A request of a batch that fails leaves the bucket and the collection that it implied.",
+        "A write of a batch that fails leaves the bucket and the collection that it implied.",
         "It leaves nothing. (A single request does leave them.)",
         "A request of a batch that failed has changed nothing.",
         personal.rolled_back,

@@ -34,7 +34,7 @@ def bucket_called_default(exchange: Exchange, _: Mismatch) -> bool:
 
 
 def rolled_back(exchange: Exchange, _: Mismatch) -> bool:
-    told = in_scenario("a first look inside a batch at a record that is not there")(exchange)
+    told = in_scenario("a write inside a batch to a record that is not there")(exchange)
     return (
         told and exchange.step.method == "GET" and (exchange.kinto.status, exchange.ours.status) == (200, 403)
     )

@@ -183,8 +183,8 @@ SCENARIOS = [
         profile=PROFILE,
     ),
     scenario(
-        "a first look inside a batch at a record that is not there",
-        batch({"path": f"{R}/none"}),
+        "a write inside a batch to a record that is not there",
+        batch({"method": "PATCH", "path": f"{R}/none", "body": {"data": {}}}),
         get(f"{REAL}/collections"),
         get(REAL),
         profile=PROFILE,
