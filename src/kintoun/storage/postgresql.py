@@ -1,13 +1,8 @@
-"""The PostgreSQL engine: asyncpg, one prepared statement per read, few round trips per group of writes.
-
-The pool is our own: connections go back without the reset query that would cost more than the read itself,
-since nothing here leaves state behind in a session.
-"""
+"""The PostgreSQL engine: asyncpg, one prepared statement per read, few round trips per group of writes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -18,6 +13,7 @@ import asyncpg
 from kintoun.model.paths import ListPath, Path
 from kintoun.settings import Storage
 from kintoun.storage import indexes, schema
+from kintoun.storage.connections import CONFLICT, LOST, Connection, Pool
 from kintoun.storage.dialect import Dialect
 from kintoun.storage.engine import Steps, Transaction, Writes
 from kintoun.storage.indexes import indexed_fields
@@ -26,39 +22,6 @@ from kintoun.storage.rows import Clock, Conflict, Found, Stored, Unavailable, Wa
 from kintoun.storage.shared_reads import SharedReads
 from kintoun.storage.statements import CLOCK_COLUMNS, GROUP, answer, question, stored
 from kintoun.storage.tables import Table
-
-# Every statement is a handful of index look-ups. Saying so keeps the planner from being misled by statistics
-# that are stale after heavy writing, and spares it planning again for each set of parameters.
-_SESSION = {
-    "application_name": "kintoun",
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "enable_material": "off",
-    "max_parallel_workers_per_gather": "0",
-    "jit": "off",
-    "plan_cache_mode": "force_generic_plan",
-}
-
-_STATEMENTS = 300
-"""Prepared statements kept on one connection."""
-
-_LOST = (
-    OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TargetServerAttributeNotMatched,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.QueryCanceledError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.PostgresSystemError,
-    asyncpg.InternalServerError,  # so it calls what the system refuses for a reason that it has no name for
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncio.TimeoutError,
-)
-_CONFLICT = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
 _POINTS = (
     "SELECT 2 * (p.n - 1) + o.deleted AS tag, o.id AS id, o.ts AS ts, o.body AS body, o.grants AS grants"
@@ -99,97 +62,6 @@ def _write_objects(tables: tuple[Table, ...]) -> str:
         parts.append(f", added{n} AS ({table.insert_arrays(first)})")
         first += len(table.columns)
     return _WRITE_OBJECTS.replace("{added}", "".join(parts))
-
-
-class Connection:
-    """One session and the statements prepared in it."""
-
-    def __init__(self, raw: Any) -> None:
-        self.raw = raw
-        self._prepared: OrderedDict[str, Any] = OrderedDict()
-
-    async def fetch(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
-        statement = self._prepared.get(sql)
-        if statement is None:
-            statement = self._prepared[sql] = await self.raw.prepare(sql)
-            if len(self._prepared) > _STATEMENTS:
-                self._prepared.popitem(last=False)
-        rows: list[Any] = await statement.fetch(*args)
-        return rows
-
-    async def close(self) -> None:
-        with suppress(Exception):
-            await self.raw.close(timeout=2)
-
-
-class Pool:
-    """Connections, the last one used first."""
-
-    def __init__(self, settings: Storage) -> None:
-        self._settings = settings
-        self._free: list[Connection] = []
-        self._slots = asyncio.Semaphore(settings.pool_size)
-        self._busy = 0
-        self._waiting = 0
-
-    async def take(self) -> Connection:
-        """A connection of one's own, until `give` or `drop`. Raises `Unavailable`."""
-        if self._slots.locked() or not self._free:
-            self._waiting += 1
-            try:
-                async with asyncio.timeout(self._settings.timeout_seconds):
-                    await self._slots.acquire()
-            except TimeoutError as error:
-                raise Unavailable("all connections to the database are in use") from error
-            finally:
-                self._waiting -= 1
-        else:
-            await self._slots.acquire()
-        self._busy += 1
-        while self._free:
-            connection = self._free.pop()
-            if not connection.raw.is_closed():
-                return connection
-        try:
-            return Connection(await self.connect())
-        except BaseException as error:
-            self._leave()
-            if isinstance(error, (*_LOST, asyncpg.PostgresError)):
-                raise Unavailable(f"the database cannot be reached: {error}") from error
-            raise
-
-    async def connect(self, *, patient: bool = False) -> Any:
-        """A new session; a `patient` one has no time limit for its statements."""
-        timeout = self._settings.timeout_seconds
-        return await asyncpg.connect(
-            self._settings.url,
-            timeout=timeout,
-            command_timeout=None if patient else timeout,
-            statement_cache_size=0,
-            server_settings=_SESSION,
-        )
-
-    def give(self, connection: Connection) -> None:
-        """Put back a connection that is in no transaction."""
-        self._free.append(connection)
-        self._leave()
-
-    async def drop(self, connection: Connection) -> None:
-        """Close a connection that failed."""
-        self._leave()
-        connection.raw.terminate()
-
-    def _leave(self) -> None:
-        self._busy -= 1
-        self._slots.release()
-
-    def use(self) -> dict[str, int]:
-        """How many connections are `idle` or `busy`, and how many wait for one."""
-        return {"idle": len(self._free), "busy": self._busy, "waiting": self._waiting}
-
-    async def close(self) -> None:
-        while self._free:
-            await self._free.pop().close()
 
 
 class PostgreSQL:
@@ -235,11 +107,11 @@ class PostgreSQL:
             connection = await self.pool.take()
             try:
                 rows = await connection.fetch(sql, values)
-            except _CONFLICT as error:
+            except CONFLICT as error:
                 self.pool.give(connection)
                 if last:
                     raise _translated(error) from error
-            except _LOST as error:
+            except LOST as error:
                 await self.pool.drop(connection)
                 if last or isinstance(error, (asyncio.TimeoutError, asyncpg.QueryCanceledError)):
                     raise Unavailable(str(error)) from error
@@ -262,7 +134,7 @@ class PostgreSQL:
             connection = await self.pool.take()
             try:
                 await connection.raw.execute("BEGIN")
-            except _LOST as error:
+            except LOST as error:
                 await self.pool.drop(connection)
                 if last:
                     raise Unavailable(str(error)) from error
@@ -327,7 +199,7 @@ class PostgreSQL:
 
 
 def _translated(error: Exception) -> Exception:
-    if isinstance(error, _CONFLICT):
+    if isinstance(error, CONFLICT):
         return Conflict(str(error))
     return Unavailable(str(error))
 
@@ -346,19 +218,19 @@ class PostgreSQLTransaction:
     async def fetch(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
         try:
             return await self.connection.fetch(sql, args)
-        except (*_CONFLICT, *_LOST) as error:
+        except (*CONFLICT, *LOST) as error:
             raise _translated(error) from error
 
     async def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         try:
             await self.connection.raw.executemany(sql, rows)
-        except (*_CONFLICT, *_LOST) as error:
+        except (*CONFLICT, *LOST) as error:
             raise _translated(error) from error
 
     async def append(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         try:
             await self.connection.raw.copy_records_to_table(table, columns=columns, records=rows)
-        except (*_CONFLICT, *_LOST) as error:
+        except (*CONFLICT, *LOST) as error:
             raise _translated(error) from error
 
     async def lock(self, paths: Sequence[str], buckets: Sequence[str]) -> list[Clock]:
@@ -428,7 +300,7 @@ class PostgreSQLTransaction:
             await self.connection.raw.execute(statement)
         except BaseException as error:
             await self._pool.drop(self.connection)
-            if isinstance(error, (*_CONFLICT, *_LOST)):
+            if isinstance(error, (*CONFLICT, *LOST)):
                 raise _translated(error) from error
             raise
         self._pool.give(self.connection)
