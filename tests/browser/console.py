@@ -82,14 +82,18 @@ class Console:
         self._loaded = False
 
     def open(self, route: str = "/") -> None:
-        """Go to a place."""
-        if self._loaded:
-            self.page.evaluate("route => { location.hash = route }", route)
-            return
-        self.page.goto("about:blank")
-        self._under_way = 0
-        self.page.goto(f"{self.url}/admin/#{route}")
-        self._loaded = True
+        """Go to a place.
+
+        Not at once when kinto-admin is loaded: it asks for a place's data before it knows the server again,
+        fails to, and leaves the place empty.
+        """
+        if not self._loaded:
+            self.page.goto("about:blank")
+            self._under_way = 0
+            self.page.goto(f"{self.url}/admin/#/")
+            self.settle()
+            self._loaded = True
+        self.page.evaluate("route => { location.hash = route }", route)
 
     def edit(self, route: str) -> None:
         """Go to the form of something, and wait until it has all that it shows."""

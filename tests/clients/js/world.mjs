@@ -11,7 +11,7 @@ assert.ok(URL, "KINTOUN_URL says which server to test, with its /v1");
 export const Kinto = kinto.default;
 export const { MANUAL, SERVER_WINS, CLIENT_WINS, PULL_ONLY } = Kinto.syncStrategy;
 
-const admission = { Authorization: `Basic ${btoa("alice:alice's password")}` };
+const admission = { Authorization: `Basic ${btoa("jacques:a password")}` };
 
 export { admission as headers };
 
