@@ -101,22 +101,27 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
 
 async def test_a_full_disk_loses_nothing(disk: Disk) -> None:
     with serving("sqlite", None, data=disk.directory) as server:
-        run = Run(server.url, Load(records=10, beside=0))
-        client = Client(run, "writer")
-        await run.prepare()
-        async with failing(run.history, "disk full"):
-            disk.fill(server)
-            await fill_up(client)
-            await reads_go_on(client)
-            disk.free(server)
-            reply = await client.call("PUT", client.path("r1"), client.data())
-            assert reply is not None
-            assert reply.status in (200, 201), "the server does not recover when there is room again"
-        await kill_and_restart(server, run.history)
-        await client.call("PUT", client.path("r1"), client.data())
-        await client.close()
-        await run.last_word()
-        judge(run, server)
+        await write_until_it_is_full(server, disk)
+
+
+async def write_until_it_is_full(server: Server, disk: Disk) -> None:
+    """Fill the disk by writing, make room, kill the server, and judge what its clients were told."""
+    run = Run(server.url, Load(records=10, beside=0))
+    client = Client(run, "writer")
+    await run.prepare()
+    async with failing(run.history, "disk full"):
+        disk.fill(server)
+        await fill_up(client)
+        await reads_go_on(client)
+        disk.free(server)
+        reply = await client.call("PUT", client.path("r1"), client.data())
+        assert reply is not None
+        assert reply.status in (200, 201), "the server does not recover when there is room again"
+    await kill_and_restart(server, run.history)
+    await client.call("PUT", client.path("r1"), client.data())
+    await client.close()
+    await run.last_word()
+    judge(run, server)
 
 
 async def fill_up(client: Client) -> None:

@@ -11,11 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.faults.test_disk_full import Disk, SmallFileSystem, fill_up, may_mount, reads_go_on
+from tests.faults.test_disk_full import Disk, SmallFileSystem, may_mount, write_until_it_is_full
 from tests.support.postgres import Postgres
 from tests.support.servers import Server, start_kintoun
-from tests.sync.clients import Client, Load, Run
-from tests.sync.world import failing, judge, kill_and_restart, settings
+from tests.sync.world import settings
 
 
 class FullDatabase(Disk):
@@ -90,20 +89,5 @@ def disk(request: pytest.FixtureRequest, small_postgres: Postgres) -> Iterator[F
 
 async def test_a_full_disk_loses_nothing(disk: FullDatabase) -> None:
     with start_kintoun(settings(disk.uri)) as server:
-        run = Run(server.url, Load(records=10, beside=0))
-        client = Client(run, "writer")
-        await run.prepare()
-        async with failing(run.history, "disk full"):
-            disk.fill(server)
-            await fill_up(client)
-            await reads_go_on(client)
-            disk.free(server)
-            reply = await client.call("PUT", client.path("r1"), client.data())
-            assert reply is not None
-            assert reply.status in (200, 201), "the server does not recover when there is room again"
-        await kill_and_restart(server, run.history)
-        await client.call("PUT", client.path("r1"), client.data())
-        await client.close()
-        await run.last_word()
-        judge(run, server)
+        await write_until_it_is_full(server, disk)
         assert "Traceback" not in server.log(), server.log()[-3000:]
