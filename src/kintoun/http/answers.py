@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from kintoun.model import json
 from kintoun.model.errors import ProtocolError
@@ -10,6 +10,19 @@ from kintoun.model.errors import ProtocolError
 Headers = tuple[tuple[str, str], ...]
 
 JSON = "application/json"
+
+
+class Stream(Protocol):
+    """What a streamed body is read from, as an asynchronous generator is one.
+
+    It is closed once: when it has ended, the client has gone or the worker ends, and when nothing was read.
+    """
+
+    def __aiter__(self) -> Stream: ...
+
+    async def __anext__(self) -> bytes: ...
+
+    async def aclose(self) -> None: ...
 
 
 class Answer:
@@ -20,6 +33,8 @@ class Answer:
     """
 
     __slots__ = ("body", "exposed", "headers", "media_type", "policy", "status")
+
+    stream: Stream | None = None
 
     def __init__(
         self,
@@ -46,6 +61,47 @@ class Answer:
             self.body,
             headers,
             media_type=self.media_type,
+            exposed=self.exposed,
+            policy=self.policy,
+        )
+
+
+class Streamed(Answer):
+    """An answer whose body is sent as it comes.
+
+    `length` is the number of its bytes where that is known. An `endless` one is broken off when the worker
+    ends, and its connection is not used again. Observers are told of it when it begins, as of one without a
+    body. The answers of a batch cannot be streamed.
+    """
+
+    __slots__ = ("endless", "length", "stream")
+
+    def __init__(
+        self,
+        status: int,
+        stream: Stream,
+        headers: Headers = (),
+        *,
+        media_type: str,
+        length: int | None = None,
+        endless: bool = False,
+        exposed: str = "plain",
+        policy: str | None = None,
+    ) -> None:
+        super().__init__(status, b"", headers, media_type=media_type, exposed=exposed, policy=policy)
+        self.stream: Stream = stream
+        self.length = length
+        self.endless = endless
+
+    def with_header(self, name: str, value: str) -> Streamed:
+        """The same answer with one more header."""
+        return Streamed(
+            self.status,
+            self.stream,
+            (*self.headers, (name, value)),
+            media_type=self.media_type,
+            length=self.length,
+            endless=self.endless,
             exposed=self.exposed,
             policy=self.policy,
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from kintoun.http.answers import Answer, error_answer
+from kintoun.http.answers import Answer, Streamed, error_answer
 from kintoun.http.limits import Base, Limits
 from kintoun.http.patience import Patience
 from kintoun.http.requests import Request
@@ -37,7 +38,19 @@ class Adapter:
             answer = await self._respond(request)
         except ProtocolError as error:
             answer = error_answer(error)
-        await self._send(request, answer, send)
+        headers = [
+            (name.encode("latin-1"), value.encode("latin-1", "replace"))
+            for name, value in complete(self._wire, request, answer)
+        ]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        if isinstance(answer, Streamed):
+            try:
+                if request.method != "HEAD":
+                    await _pass_on(answer, receive, send)
+            finally:
+                await answer.stream.aclose()
+        body = b"" if request.method == "HEAD" else answer.body
+        await send({"type": "http.response.body", "body": body})
 
     async def _request(self, scope: Scope, receive: Receive) -> Request:
         headers: dict[str, str] = {}
@@ -81,14 +94,31 @@ class Adapter:
             if not message.get("more_body"):
                 return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    async def _send(self, request: Request, answer: Answer, send: Send) -> None:
-        headers = [
-            (name.encode("latin-1"), value.encode("latin-1", "replace"))
-            for name, value in complete(self._wire, request, answer)
-        ]
-        body = b"" if request.method == "HEAD" else answer.body
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+
+async def _pass_on(answer: Streamed, receive: Receive, send: Send) -> None:
+    """Send a body as it comes, until it ends or its client goes."""
+
+    async def left() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    task = asyncio.current_task()
+    assert task is not None, "requests are served in tasks"
+
+    def leave(_: object) -> None:
+        task.cancel()
+
+    gone = asyncio.ensure_future(left())
+    gone.add_done_callback(leave)
+    try:
+        async for part in answer.stream:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+    except asyncio.CancelledError:
+        if not gone.done() or task.uncancel():
+            raise  # somebody else wants it to end
+    finally:
+        gone.remove_done_callback(leave)
+        gone.cancel()
 
 
 def decoded(raw_path: bytes | str) -> str:

@@ -1,6 +1,7 @@
 """The adapter between RSGI, Granian's own interface, and the server's requests and answers.
 
-It does what `asgi` does for some twenty microseconds less: one call carries the whole answer.
+It does what `asgi` does for some twenty microseconds less: one call carries the whole answer, if it is not
+streamed.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from typing import Any
 
 from granian._granian import RSGIProtocolClosed as ProtocolClosed
 
-from kintoun.http.answers import error_answer
+from kintoun.http.answers import Streamed, error_answer
 from kintoun.http.asgi import Respond
 from kintoun.http.limits import Base, Limits
 from kintoun.http.patience import Patience
 from kintoun.http.requests import Request
+from kintoun.http.streaming import Streams
 from kintoun.http.wire import Wire, complete
 from kintoun.model.errors import ProtocolError
 
@@ -28,8 +30,8 @@ class Adapter:
         self._limits = limits
         self._base = base
         self._patience = Patience(limits.seconds)
+        self.streams = Streams()
         self.closing = False
-        """Whether every answer tells its client to connect anew: the worker is about to end."""
         self.last_answers = 0
         """How many answers said so."""
 
@@ -47,12 +49,22 @@ class Adapter:
             self.last_answers += 1
             if scope.http_version != "2":
                 headers.append(("Connection", "close"))
+        if isinstance(answer, Streamed):
+            if scope.method != "HEAD":
+                await self.streams.send(scope, protocol, answer, headers)
+                return
+            await answer.stream.aclose()
         # A client that has hung up waits for no answer.
         with suppress(ProtocolClosed):
             if answer.body and scope.method != "HEAD" and answer.status != 304:
                 protocol.response_bytes(answer.status, headers, answer.body)
             else:
                 protocol.response_empty(answer.status, headers)
+
+    def close(self) -> None:
+        """From now on every answer is the last one of its connection: the worker is about to end."""
+        self.closing = True
+        self.streams.end()
 
     async def _request(self, scope: Any, protocol: Any) -> Request:
         headers: dict[str, str] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from kintoun.http.answers import Answer
+from kintoun.http.answers import Answer, Streamed
 from kintoun.http.cors import EXPOSED, Cors
 from kintoun.http.requests import Request
 
@@ -38,7 +38,11 @@ _ALWAYS = {
 
 def complete(wire: Wire, request: Request, answer: Answer) -> list[tuple[str, str]]:
     """All headers of an answer."""
-    headers = [*answer.headers, *_ALWAYS[answer.exposed], ("Content-Length", str(len(answer.body)))]
+    headers = [*answer.headers, *_ALWAYS[answer.exposed]]
+    if not isinstance(answer, Streamed):
+        headers.append(("Content-Length", str(len(answer.body))))
+    elif answer.length is not None:
+        headers.append(("Content-Length", str(answer.length)))
     if answer.status != 304:
         headers.append(("Content-Type", answer.media_type))
     if answer.policy is not None:

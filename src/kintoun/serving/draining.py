@@ -65,7 +65,7 @@ class Worker:
 
     async def _drain(self, taken_over: bool) -> None:
         adapter = self.__rsgi__
-        adapter.closing = True
+        adapter.close()
         if taken_over:
             _leave_listeners(self._port)
         idle = IDLE_AT_RELOAD_SECONDS if taken_over else IDLE_AT_STOP_SECONDS
