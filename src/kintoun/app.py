@@ -325,7 +325,8 @@ class Application:
             respond = wrap(respond)
         if settings.server.request_ids or settings.server.access_log:
             respond = identified(respond)
-        parts = (respond, composition.service.wire, limits, base)
+        service = composition.service
+        parts = (respond, service.wire, limits, base, service.router.streams)
         self._asgi = asgi.Adapter(*parts)
         self.__rsgi__ = rsgi.Adapter(*parts)
 

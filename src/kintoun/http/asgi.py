@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from kintoun.http.answers import Answer, Streamed, error_answer
+from kintoun.http.incoming import ENDED_EARLY, Incoming
 from kintoun.http.limits import Base, Limits
 from kintoun.http.patience import Patience
 from kintoun.http.requests import Request
@@ -24,8 +25,11 @@ Respond = Callable[[Request], Awaitable[Answer]]
 class Adapter:
     """Serves ASGI's `http` connections with `respond`, which never raises."""
 
-    def __init__(self, respond: Respond, wire: Wire, limits: Limits, base: Base) -> None:
+    def __init__(
+        self, respond: Respond, wire: Wire, limits: Limits, base: Base, streams: Callable[[str], bool]
+    ) -> None:
         self._respond = respond
+        self._streams = streams
         self._wire = wire
         self._limits = limits
         self._base = base
@@ -36,6 +40,8 @@ class Adapter:
         try:
             request = await self._request(scope, receive)
             answer = await self._respond(request)
+            if request.incoming is not None:
+                await request.incoming.drain()
         except ProtocolError as error:
             answer = error_answer(error)
         headers = [
@@ -64,35 +70,35 @@ class Adapter:
         query = scope["query_string"]
         limits.check_url(len(raw_path) + len(query))
         body = b""
-        if limits.expects_body(scope["method"], headers):
+        path = decoded(raw_path)
+        streamed = self._streams(path)
+        if not streamed and limits.expects_body(scope["method"], headers):
             try:
                 body = await self._patience.wait(self._body(receive))
             except TimeoutError:
                 raise limits.too_slow() from None
         client = scope.get("client")
-        return Request(
+        request = Request(
             scope["method"],
-            decoded(raw_path),
+            path,
             query,
             headers,
             body,
             base=self._base.of(scope.get("scheme", "http"), headers),
             peer=client[0] if client else None,
         )
+        if streamed:
+            request.incoming = Incoming(_chunks(receive), headers, limits, self._patience)
+        return request
 
     async def _body(self, receive: Receive) -> bytes:
         parts: list[bytes] = []
         size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ProtocolError(400, INVALID_PARAMETERS, "The request ended before its body did.")
-            part = message.get("body", b"")
+        async for part in _chunks(receive):
             size += len(part)
             self._limits.check_body(size)
             parts.append(part)
-            if not message.get("more_body"):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 async def _pass_on(answer: Streamed, receive: Receive, send: Send) -> None:
@@ -119,6 +125,16 @@ async def _pass_on(answer: Streamed, receive: Receive, send: Send) -> None:
     finally:
         gone.remove_done_callback(leave)
         gone.cancel()
+
+
+async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ProtocolError(400, INVALID_PARAMETERS, ENDED_EARLY)
+        yield message.get("body", b"")
+        more = message.get("more_body", False)
 
 
 def decoded(raw_path: bytes | str) -> str:

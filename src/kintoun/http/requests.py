@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 if TYPE_CHECKING:
+    from kintoun.http.incoming import Incoming
     from kintoun.http.routing import Endpoint
 
 
@@ -14,10 +15,11 @@ class Request:
     """One request.
 
     `path` is decoded and has the version prefix, `query` is the raw query string, `headers` have lower-case
-    names. `base` is what the URLs in answers begin with, as `https://example.org`. `in_batch` tells that
-    it came out of one, `id` is its name in the log where it has one. `endpoint` is what serves the request
-    and `parameters` are the values of its pattern, set when the request is routed. Out of a batch come also
-    the `payload`, which is the body decoded, and the `new_id` that an object posted without one will have.
+    names. Where the endpoint takes the body as it arrives, that is `incoming`, and `body` is empty. `base` is
+    what the URLs in answers begin with, as `https://example.org`. `in_batch` tells that it came out of one,
+    `id` is its name in the log where it has one. `endpoint` is what serves the request and `parameters` are
+    the values of its pattern, set when the request is routed. Out of a batch come also the `payload`, which
+    is the body decoded, and the `new_id` that an object posted without one will have.
     """
 
     __slots__ = (
@@ -27,6 +29,7 @@ class Request:
         "headers",
         "id",
         "in_batch",
+        "incoming",
         "method",
         "new_id",
         "parameters",
@@ -56,6 +59,7 @@ class Request:
         self.base = base
         self.peer = peer
         self.in_batch = in_batch
+        self.incoming: Incoming | None = None
         self.id: str | None = None
         self.endpoint: Endpoint | None = None
         self.parameters: tuple[str, ...] = ()
@@ -74,6 +78,7 @@ class Request:
             peer=self.peer,
             in_batch=self.in_batch,
         )
+        other.incoming = self.incoming
         other.parameters = parameters
         other.payload = self.payload
         other.new_id = self.new_id

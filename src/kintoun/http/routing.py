@@ -22,6 +22,8 @@ class Endpoint:
     `name` is what settings, metrics and the API's description call it, as `record-plural` or `hello`;
     `resource` is whether it serves objects, and so only JSON. `operations` is what the API's description says
     of each method, as operation objects of OpenAPI; what every endpoint has in common need not be said.
+    With `streams` its handlers get the bodies of requests as they arrive, as `Request.incoming`, however
+    large they are; the last segment of its pattern must be a literal.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Endpoint:
     methods: Mapping[str, Handler]
     resource: bool = False
     operations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    streams: bool = False
 
     @property
     def allow(self) -> str:
@@ -54,11 +57,14 @@ class Router:
 
     def __init__(self) -> None:
         self._root = _Node()
+        self._streaming: tuple[str, ...] = ()
         self.endpoints: list[Endpoint] = []
 
     def add(self, endpoint: Endpoint) -> None:
         """Serve `endpoint.pattern`, as `/buckets/{bucket_id}`, below the version prefix."""
         self.endpoints.append(endpoint)
+        if endpoint.streams:
+            self._streaming = (*self._streaming, endpoint.pattern[endpoint.pattern.rindex("/") :])
         node = self._root
         for segment in endpoint.pattern.split("/")[1:]:
             if segment.endswith(":tail}"):
@@ -72,6 +78,13 @@ class Router:
         if node.endpoint is not None:
             raise ValueError(f"two endpoints at {endpoint.pattern}")
         node.endpoint = endpoint
+
+    def streams(self, path: str) -> bool:
+        """Whether what serves a path (with its prefix) takes bodies as they arrive."""
+        if not path.endswith(self._streaming):
+            return False
+        found = self.find(path[len(PREFIX) :])
+        return found is not None and found[0].streams
 
     def find(self, path: str) -> tuple[Endpoint, tuple[str, ...]] | None:
         """What serves a path (without its prefix), and the values of the pattern's variables."""

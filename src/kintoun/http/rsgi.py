@@ -6,6 +6,7 @@ streamed.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -13,6 +14,7 @@ from granian._granian import RSGIProtocolClosed as ProtocolClosed
 
 from kintoun.http.answers import Streamed, error_answer
 from kintoun.http.asgi import Respond
+from kintoun.http.incoming import Incoming
 from kintoun.http.limits import Base, Limits
 from kintoun.http.patience import Patience
 from kintoun.http.requests import Request
@@ -24,8 +26,11 @@ from kintoun.model.errors import ProtocolError
 class Adapter:
     """Serves RSGI's `http` connections with `respond`, which never raises."""
 
-    def __init__(self, respond: Respond, wire: Wire, limits: Limits, base: Base) -> None:
+    def __init__(
+        self, respond: Respond, wire: Wire, limits: Limits, base: Base, streams: Callable[[str], bool]
+    ) -> None:
         self._respond = respond
+        self._streams = streams
         self._wire = wire
         self._limits = limits
         self._base = base
@@ -40,6 +45,8 @@ class Adapter:
         try:
             request = await self._request(scope, protocol)
             answer = await self._respond(request)
+            if request.incoming is not None:
+                await request.incoming.drain()
         except ProtocolError as error:
             answer = error_answer(error)
         except ProtocolClosed:
@@ -78,12 +85,13 @@ class Adapter:
         limits.check_url(len(path) + len(query))
         headers.setdefault("host", scope.authority or "")
         body = b""
-        if limits.expects_body(scope.method, headers):
+        streamed = self._streams(path)
+        if not streamed and limits.expects_body(scope.method, headers):
             try:
                 body = await self._patience.wait(self._body(headers, protocol))
             except TimeoutError:
                 raise limits.too_slow() from None
-        return Request(
+        request = Request(
             scope.method,
             path,
             query.encode(),
@@ -92,6 +100,9 @@ class Adapter:
             base=self._base.of(scope.scheme, headers),
             peer=scope.client,
         )
+        if streamed:
+            request.incoming = Incoming(_chunks(protocol), headers, limits, self._patience)
+        return request
 
     async def _body(self, headers: dict[str, str], protocol: Any) -> bytes:
         if "content-length" in headers:
@@ -104,6 +115,11 @@ class Adapter:
             self._limits.check_body(size)
             parts.append(part)
         return b"".join(parts)
+
+
+async def _chunks(protocol: Any) -> AsyncIterator[bytes]:
+    async for chunk in protocol:
+        yield chunk
 
 
 _UNREAD = Request("GET", "/")
