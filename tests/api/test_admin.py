@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from kintoun.config import load
 from kintoun.features.admin import AdminSettings
 from kintoun.features.admin.build import Build, is_hashed
-from kintoun.features.admin.negotiation import matches, preferred
+from kintoun.http.negotiation import matches, preferred
 from tests.support.inprocess import FEATURES, App, Databases, opened, settings_for
 
 INDEX = b"<!DOCTYPE html><script type=module src=/v1/admin/assets/index-BEylouCN.js></script>"

@@ -52,7 +52,8 @@ class _Node:
 class Router:
     """A tree of path segments.
 
-    A literal segment is preferred to a `{variable}`; `{name:tail}` takes all that remains.
+    A literal segment is preferred to a `{variable}` where both lead somewhere; `{name:tail}` takes all that
+    remains.
     """
 
     def __init__(self) -> None:
@@ -88,18 +89,27 @@ class Router:
 
     def find(self, path: str) -> tuple[Endpoint, tuple[str, ...]] | None:
         """What serves a path (without its prefix), and the values of the pattern's variables."""
-        node = self._root
-        values: list[str] = []
-        tail: tuple[Endpoint, tuple[str, ...]] | None = None
         segments = path.split("/")[1:]
-        for n, segment in enumerate(segments):
-            if node.tail is not None:
-                tail = node.tail, (*values, "/".join(segments[n:]))
-            following = node.literal.get(segment)
-            if following is None:
-                following = node.variable
-                if following is None or not segment:
-                    return tail
-                values.append(segment)
-            node = following
-        return (node.endpoint, tuple(values)) if node.endpoint is not None else tail
+        node: _Node | None = self._root
+        values: list[str] = []
+        forks: list[tuple[int, _Node, list[str]]] = []
+        tail: tuple[Endpoint, tuple[str, ...]] | None = None
+        n = 0
+        while True:
+            while node is not None and n < len(segments):
+                segment = segments[n]
+                if node.tail is not None:
+                    tail = node.tail, (*values, "/".join(segments[n:]))
+                n += 1
+                following = node.literal.get(segment)
+                if following is None:
+                    following = node.variable if segment else None
+                    values.append(segment)
+                elif node.variable is not None:
+                    forks.append((n, node.variable, [*values, segment]))
+                node = following
+            if node is not None and node.endpoint is not None:
+                return node.endpoint, tuple(values)
+            if not forks:
+                return tail
+            n, node, values = forks.pop()

@@ -1,4 +1,4 @@
-"""What a browser accepts, and what it has already (RFC 9110, sections 12.5.3 and 13.1.2)."""
+"""What a client accepts, and what it has already (RFC 9110, sections 12.5.3 and 13.1.2)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from collections.abc import Sequence
 
 
 def preferred(accepted: str, offered: Sequence[str]) -> str | None:
-    """The first of the encodings offered that `Accept-Encoding` allows; None: the file as it is."""
+    """The encoding offered to which `Accept-Encoding` gives most weight, of several the first; None: as it is."""
     weights: dict[str, float] = {}
     for part in accepted.split(","):
         coding, _, parameters = part.strip().lower().partition(";")
         weights[coding.strip()] = _weight(parameters)
+    best, most = None, weights.get("identity", 0.0)
     for encoding in offered:
-        if weights.get(encoding, weights.get("*", 0.0)) > 0:
-            return encoding
-    return None
+        weight = weights.get(encoding, weights.get("*", 0.0))
+        if weight > most or (weight == most > 0 and best is None):
+            best, most = encoding, weight
+    return best
 
 
 def _weight(parameters: str) -> float:
@@ -22,9 +24,10 @@ def _weight(parameters: str) -> float:
     if name.strip() != "q":
         return 1.0
     try:
-        return float(value)
+        weight = float(value)
     except ValueError:
         return 0.0
+    return weight if 0 <= weight <= 1 else 0.0
 
 
 def matches(condition: str | None, tag: str) -> bool:
@@ -32,4 +35,4 @@ def matches(condition: str | None, tag: str) -> bool:
     if condition is None:
         return False
     named = [each.strip().removeprefix("W/") for each in condition.split(",")]
-    return tag in named or named == ["*"]
+    return tag.removeprefix("W/") in named or named == ["*"]
