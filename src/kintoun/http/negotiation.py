@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def preferred(accepted: str, offered: Sequence[str]) -> str | None:
-    """The encoding offered to which `Accept-Encoding` gives most weight, of several the first; None: as it is."""
+    """The one to which `Accept-Encoding` gives most weight, the first of several; None: not encoded."""
     weights: dict[str, float] = {}
     for part in accepted.split(","):
         coding, _, parameters = part.strip().lower().partition(";")

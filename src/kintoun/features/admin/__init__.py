@@ -14,8 +14,8 @@ import structlog
 from msgspec import Meta, field
 
 from kintoun.features.admin.build import Build, Representation
-from kintoun.http.negotiation import matches, preferred
 from kintoun.http.answers import Answer
+from kintoun.http.negotiation import matches, preferred
 from kintoun.http.requests import Request
 from kintoun.http.routing import PREFIX, Endpoint
 from kintoun.plugin import Plugin, Registry
