@@ -49,7 +49,11 @@ class FeatureKey(NamedTuple):
 
 
 class FeatureKeys:
-    """The Kinto keys of all installed features; `prefix.*` stands for every key that begins so."""
+    """The Kinto keys of all installed features.
+
+    `prefix.*` stands for every key that begins so, which becomes an entry of a table; `field.rest` as a
+    target is the entry `rest` of the table `field`.
+    """
 
     def __init__(self) -> None:
         self._exact: dict[str, tuple[str, str]] = {}
@@ -68,10 +72,12 @@ class FeatureKeys:
     def find(self, key: str) -> FeatureKey | None:
         """Where a key goes, or None."""
         if key in self._exact:
-            return FeatureKey(*self._exact[key], rest=None)
-        for prefix, target in self._prefixes.items():
+            name, target = self._exact[key]
+            field, _, rest = target.partition(".")
+            return FeatureKey(name, field, rest or None)
+        for prefix, (name, target) in self._prefixes.items():
             if key.startswith(prefix):
-                return FeatureKey(*target, rest=key.removeprefix(prefix))
+                return FeatureKey(name, target, rest=key.removeprefix(prefix))
         return None
 
     def policy_kind(self, use: str) -> PolicyKind | None:

@@ -112,7 +112,7 @@ class Translator:
             self.result.tree.put(found.feature, found.field, Value(found.read(entry.text), entry.place))
         else:
             table_so_far = self.result.tree.sections.get(found.feature, {}).get(found.field)
-            merged = {**(table_so_far.value if table_so_far else {}), found.rest: table.native(entry.text)}
+            merged = {**(table_so_far.value if table_so_far else {}), found.rest: table.option(entry.text)}
             self.result.tree.put(found.feature, found.field, Value(merged, entry.place))
         return True
 

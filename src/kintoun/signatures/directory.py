@@ -1,0 +1,106 @@
+"""The directory of a PKI: who issues leaves here, and which leaves were issued.
+
+`root.pem` is what clients pin; `root.key` is needed to make another intermediate, and may be kept elsewhere.
+`intermediate.pem` is the intermediate followed by the root; with `intermediate.key` leaves are issued. Each
+leaf is a file of its own, `NAME.pem`, with its key and its whole chain.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from kintoun.signatures import chain, key_files, pki
+from kintoun.signatures.key_files import Unusable
+from kintoun.signatures.pki import Authority, Leaf
+
+RENEWED_AFTER = 0.45
+"""The share of its life after which a leaf is renewed: before the half of it is over."""
+
+
+class Directory:
+    """The files of a PKI. Whatever changes them holds `locked`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.root_key = path / "root.key"
+        self.root_pem = path / "root.pem"
+        self.intermediate_key = path / "intermediate.key"
+        self.intermediate_pem = path / "intermediate.pem"
+
+    def leaf_file(self, name: str) -> Path:
+        """Where the leaf of a signer is kept; `name` is the first label of its DNS name."""
+        return self.path / f"{name}.pem"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from changing the files meanwhile; the lock ends with the process."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def root(self) -> Authority:
+        """The root, with its key. Raises Unusable."""
+        return key_files.read_authority(self.root_key, self.root_pem)
+
+    def issuer(self) -> Authority:
+        """The intermediate that issues leaves. Raises Unusable."""
+        return key_files.read_authority(self.intermediate_key, self.intermediate_pem)
+
+    def write_root(self, root: Authority) -> None:
+        key_files.write_authority(self.root_key, self.root_pem, root)
+
+    def write_issuer(self, issuer: Authority) -> None:
+        """Let an intermediate issue leaves from now on; its root is the one to pin."""
+        key_files.write_authority(self.intermediate_key, self.intermediate_pem, issuer)
+        key_files.write_public(self.root_pem, issuer.chain[-1:])
+
+    def leaf_files(self) -> list[Path]:
+        """The files of all leaves."""
+        authorities = (self.root_pem, self.intermediate_pem)
+        return sorted(file for file in self.path.glob("[!.]*.pem") if file not in authorities)
+
+
+def due(leaf: Leaf, skew: timedelta) -> datetime:
+    """When a leaf is to be renewed; `skew` is how long before it was issued it began to be valid."""
+    certificate = leaf.chain[0]
+    end = certificate.not_valid_after_utc
+    issued = min(certificate.not_valid_before_utc + skew, end)
+    return issued + (end - issued) * RENEWED_AFTER
+
+
+def renewed(issuer: Authority, leaf: Leaf, lifetime: timedelta, skew: timedelta) -> Leaf:
+    """Another leaf for the same names, with another key. Raises ValueError when the issuer cannot make it."""
+    return pki.new_leaf(issuer, chain.names_of(leaf.chain[0]), datetime.now(UTC), lifetime, skew)
+
+
+def renew(
+    directory: Directory, file: Path, lifetime: timedelta, skew: timedelta, *, now: bool = False
+) -> bool:
+    """Renew the leaf in a file when it is due, or in any case (`now`), and say whether it was.
+
+    Raises Unusable when there is nothing to renew it with. Killed at any moment, it leaves the leaf that was
+    there or the new one.
+    """
+    if not now and datetime.now(UTC) < due(key_files.read_leaf(file), skew):
+        return False  # seen without waiting for anybody
+    with directory.locked():
+        leaf = key_files.read_leaf(file)
+        if not now and datetime.now(UTC) < due(leaf, skew):
+            return False
+        try:
+            successor = renewed(directory.issuer(), leaf, lifetime, skew)
+        except Unusable:
+            raise
+        except ValueError as error:
+            raise Unusable(f"{file}: cannot be renewed: {error}") from error
+        key_files.write_leaf(file, successor)
+        return True
