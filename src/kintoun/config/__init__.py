@@ -139,6 +139,6 @@ def _beside(section: str, key: str, value: Any, path: Path) -> Any:
     if (section, key) == ("storage", "url") and value.startswith("sqlite:"):
         return f"sqlite:{path.resolve().parent / value.removeprefix('sqlite:').removeprefix('//')}"
     declared = section_of(section)
-    if declared is not None and is_beside_file(field_types(declared).get(key)):
+    if declared is not None and is_beside_file(field_types(declared).get(key)) and "://" not in value:
         return str(path.resolve().parent / value)
     return value

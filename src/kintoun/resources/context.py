@@ -124,6 +124,8 @@ class Service:
     aliases: dict[str, Alias] = field(default_factory=dict)
     user_info: list[Callable[[Context], Mapping[str, Any]]] = field(default_factory=list)
     dispatch: Callable[[Context, Request], Awaitable[Answer]] | None = None
+    shared: dict[type[Any], Any] = field(default_factory=dict)
+    """What one feature brings and others look for, by its type: see the rooms below the features."""
     query_limits: QueryLimits = DEFAULT_LIMITS
     token_key: bytes = b""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
 from kintoun.model.paths import ListPath, Path
 from kintoun.storage.engine import Writes
@@ -51,18 +51,22 @@ def rows_of(
     return writes
 
 
+K = TypeVar("K")
+V = TypeVar("V")
+
+
 def before_and_after(
-    journal: Iterable[tuple[object, Any, Any]], clocks: Mapping[ListPath, Clock | None]
-) -> Iterator[tuple[Clock | None, Clock]]:
-    """The clocks that a journal tells of: each as it was first, None for a new one, and as it is now."""
-    first: dict[ListPath, Clock | None] = {}
-    for state, path, old in journal:
-        if state is clocks:
-            first.setdefault(path, old)
-    for path, before in first.items():
-        after = clocks[path]
+    journal: Iterable[tuple[object, Any, Any]], state: Mapping[K, V | None]
+) -> Iterator[tuple[K, V | None, V]]:
+    """What a journal tells of a state: each key, its value at first, None for a new one, and that of now."""
+    first: dict[K, V | None] = {}
+    for changed, key, old in journal:
+        if changed is state:
+            first.setdefault(key, old)
+    for key, before in first.items():
+        after = state.get(key)
         if after is not None:
-            yield before, after
+            yield key, before, after
 
 
 def size_of(body: str) -> int:

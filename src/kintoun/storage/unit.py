@@ -331,7 +331,11 @@ class Unit:
 
     def clocks_changed(self) -> Iterator[tuple[Clock | None, Clock]]:
         """The clocks that are to be written: each as it was before, None for a new one, and as it is now."""
-        return before_and_after(self._journal, self._clocks)
+        return ((before, after) for _, before, after in before_and_after(self._journal, self._clocks))
+
+    def objects_changed(self) -> Iterator[tuple[Path, Stored | None, Stored]]:
+        """The rows that are to be written, but of lists cut off: each as it was before, and as it is now."""
+        return before_and_after(self._journal, self._objects)
 
     # Undoing and sending
 

@@ -1,0 +1,248 @@
+"""Keeping files and finding them again."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterable, AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from kintoun.files.backends import Backend, make_backend
+from kintoun.files.references import follow_references
+from kintoun.files.settings import FileSettings, place_of
+from kintoun.files.spool import Spool
+from kintoun.files.sweeping import Sweeper
+from kintoun.model import timestamps
+from kintoun.plugin import Registry
+from kintoun.resources.context import Service
+from kintoun.storage import Store
+from kintoun.storage.engine import Transaction
+
+ATTEMPTS = 5
+"""How often content is kept anew that was swept meanwhile; only grace periods near zero need a second."""
+
+_CLAIM = "UPDATE blob SET touched = $2 WHERE sha256 = $1 RETURNING key, size"
+_ANNOUNCE = "INSERT INTO loose (key, since, condemned) VALUES ($1, $2, 0)"
+_SETTLE = "DELETE FROM loose WHERE key = $1 AND condemned = 0 RETURNING key"
+_ADD_BLOB = (
+    "INSERT INTO blob (sha256, key, size, created, touched) VALUES ($1, $2, $3, $4, $4)"
+    " ON CONFLICT (sha256) DO UPDATE SET touched = excluded.touched RETURNING key"
+)
+_CONDEMN = "INSERT INTO loose (key, since, condemned) VALUES ($1, $2, 1)"
+_COLUMNS = "location, sha256, filename, mimetype, bucket, collection, record, created"
+_ADD_LOCATION = (
+    f"INSERT INTO location ({_COLUMNS}, keep) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+    " ON CONFLICT (location) DO NOTHING RETURNING location"
+)
+_PUBLISH = (
+    f"INSERT INTO location ({_COLUMNS}, keep) VALUES ($1, $2, $3, $4, '', '', '', $5, 1)"
+    " ON CONFLICT (location) DO UPDATE SET sha256 = excluded.sha256, filename = excluded.filename,"
+    " mimetype = excluded.mimetype, created = excluded.created, keep = 1, orphaned = NULL"
+)
+_WITHDRAW = "DELETE FROM location WHERE location = $1 AND keep = 1 AND bucket = '' RETURNING location"
+_FIND = (
+    "SELECT l.location, l.sha256, l.filename, l.mimetype, l.bucket, l.collection, l.record, l.created,"
+    " b.key, b.size FROM location l JOIN blob b ON b.sha256 = l.sha256 WHERE l.location = $1"
+)
+
+
+class BlobGone(Exception):
+    """The content was swept between being kept and being named; keeping it again helps."""
+
+
+class Blob(NamedTuple):
+    """Some content: the hexadecimal SHA-256 of it, and its size in bytes."""
+
+    sha256: str
+    size: int
+
+
+class Location(NamedTuple):
+    """A name that readers know, and what it stands for.
+
+    `created` is in milliseconds since the epoch; `bucket`, `collection` and `record` are those that the file
+    was uploaded to, empty for files that the server made itself.
+    """
+
+    location: str
+    sha256: str
+    filename: str
+    mimetype: str
+    bucket: str
+    collection: str
+    record: str
+    created: int
+    key: str
+    size: int
+
+
+class Files:
+    """The files of a server."""
+
+    def __init__(self, store: Store, backend: Backend, base_url: str | None) -> None:
+        self.store = store
+        self.backend = backend
+        self.base_url = base_url if base_url is None or base_url.endswith("/") else base_url + "/"
+        self._opened = False
+        self._opening = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Get the back end ready, once. Raises BackendFailed."""
+        async with self._opening:
+            if not self._opened:
+                await self.backend.open()
+                self._opened = True
+
+    # Content
+
+    async def spool(self, most: int | None = None) -> Spool:
+        """A temporary file of at most `most` bytes, for `keep`. Raises BackendFailed.
+
+        `async with await files.spool(most) as spool: await spool.write(part); …; blob = await
+        files.keep(spool)`. Nothing is left of it when `keep` was not reached.
+        """
+        await self.open()
+        return Spool(self.backend.uploads, most)
+
+    async def put(self, source: bytes | AsyncIterable[bytes], most: int | None = None) -> Blob:
+        """Keep content: `spool`, filled, and `keep`. Raises TooLarge, BackendFailed, and OSError."""
+        async with await self.spool(most) as spool:
+            await spool.fill(source)
+            return await self.keep(spool)
+
+    async def keep(self, spool: Spool) -> Blob:
+        """Keep what was spooled, durably and once, however often the same content comes.
+
+        Until a location stands for it, it is kept for the time of grace. Raises BackendFailed.
+        """
+        await spool.finish()
+        blob = Blob(spool.sha256, spool.size)
+        for _ in range(ATTEMPTS):
+            if await self._keep(blob, spool.path):
+                return blob
+            if not await asyncio.to_thread(spool.path.exists):
+                raise BlobGone(blob.sha256)  # it was moved to where the sweeper found it
+        raise BlobGone(blob.sha256)
+
+    async def _keep(self, blob: Blob, spooled: Path) -> bool:
+        """One attempt; False when the sweeper took the upload for one that broke off."""
+        key = f"blobs/{blob.sha256[:2]}/{blob.sha256[2:4]}/{blob.sha256}-{secrets.token_hex(4)}"
+
+        async def begin(transaction: Transaction) -> bool:
+            now = timestamps.now()
+            if await transaction.fetch(_CLAIM, (blob.sha256, now)):
+                return True
+            await transaction.fetch(_ANNOUNCE, (key, now))
+            return False
+
+        async def end(transaction: Transaction) -> bool:
+            now = timestamps.now()
+            if not await transaction.fetch(_SETTLE, (key,)):
+                return False
+            rows = await transaction.fetch(_ADD_BLOB, (blob.sha256, key, blob.size, now))
+            if rows[0][0] != key:  # somebody else kept the same content meanwhile
+                await transaction.fetch(_CONDEMN, (key, now))
+            return True
+
+        if await self.store.transact(begin):
+            return True
+        await self.backend.keep(key, spooled)
+        return await self.store.transact(end)
+
+    # Names
+
+    async def place(
+        self,
+        transaction: Transaction,
+        location: str,
+        blob: Blob,
+        *,
+        filename: str,
+        mimetype: str,
+        record: tuple[str, str, str],
+        keep: bool = False,
+    ) -> bool:
+        """Let a location stand for a blob, in the transaction that writes the record; False if it is taken.
+
+        `record` are the ids of the record, its bucket and collection before it. With `keep` the file stays
+        when no record names it any longer. Without a reference, which the record's `attachment.location`
+        makes, it goes after the time of grace. Raises BlobGone: `put` it again, and run the write again.
+        """
+        now = timestamps.now()
+        if not await transaction.fetch(_CLAIM, (blob.sha256, now)):
+            raise BlobGone(blob.sha256)
+        row = (location, blob.sha256, filename, mimetype, *record, now, int(keep))
+        return bool(await transaction.fetch(_ADD_LOCATION, row))
+
+    async def find(self, location: str) -> Location | None:
+        """What a location stands for."""
+        rows = await self.store.fetch(_FIND, (location,))
+        return Location(*rows[0]) if rows else None
+
+    async def publish(self, name: str, content: bytes, mimetype: str) -> Blob:
+        """Let the location `name` stand for what the server made, in place of what it stood for before.
+
+        Readers see the one or the other, whole. It stays until `withdraw`. Raises BackendFailed.
+        """
+        for _ in range(ATTEMPTS):
+            blob = await self.put(content)
+            if await self.store.transact(partial(_publish, name, blob, mimetype)):
+                return blob
+        raise BlobGone(name)
+
+    async def withdraw(self, name: str) -> bool:
+        """Take back what was published; whether there was anything."""
+
+        async def take_back(transaction: Transaction) -> bool:
+            return bool(await transaction.fetch(_WITHDRAW, (name,)))
+
+        return await self.store.transact(take_back)
+
+    def relative(self, location: str) -> str:
+        """A location as records name it, which may begin with the public address, without that."""
+        return location.removeprefix(self.base_url) if self.base_url is not None else location
+
+    # Bytes
+
+    def read(self, location: Location, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes of a location, or those from `start` up to `stop`, in parts.
+
+        Raises BackendFailed, and KeyError when the bytes are gone.
+        """
+        return self.backend.read(location.key, start, location.size if stop is None else stop)
+
+    async def content(self, location: Location) -> bytes:
+        """All bytes of a location, for those that are known to be small."""
+        return b"".join([part async for part in self.read(location)])
+
+
+async def _publish(name: str, blob: Blob, mimetype: str, transaction: Transaction) -> bool:
+    now = timestamps.now()
+    if not await transaction.fetch(_CLAIM, (blob.sha256, now)):
+        return False
+    await transaction.fetch(_PUBLISH, (name, blob.sha256, name.rpartition("/")[2], mimetype, now))
+    return True
+
+
+def start_files(registry: Registry, settings: FileSettings) -> Files:
+    """Keep files in a server: follow the references of its records, and sweep.
+
+    For the feature whose section `settings` is, and whose tables `MIGRATIONS` are. Raises ValueError for a
+    store that cannot be.
+    """
+    uploads = Path(settings.upload_folder) if settings.upload_folder is not None else None
+    backend = make_backend(place_of(settings, registry.settings), settings.store_options, uploads)
+    files = Files(registry.service.store, backend, settings.base_url)
+    registry.service.shared[Files] = files
+    registry.closing(follow_references(files.relative))
+    sweeper = Sweeper(files.store, backend, files.relative, settings.grace_seconds)
+    registry.background(lambda: sweeper.run(settings.sweep_seconds), lease="files")
+    return files
+
+
+def files_of(service: Service) -> Files | None:
+    """The files of a server; None when no feature keeps any. Ask when the server has started."""
+    files: Files | None = service.shared.get(Files)
+    return files

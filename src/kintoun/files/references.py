@@ -1,0 +1,88 @@
+"""Which locations records name, noted in the transactions that write the records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from kintoun.model import json
+from kintoun.model.kinds import RECORD
+from kintoun.storage.lanes import Closing
+from kintoun.storage.rows import Stored
+from kintoun.storage.unit import Unit
+
+Relative = Callable[[str], str]
+
+MARK = '"attachment"'
+"""What the body of every record has that names a location: others need not be decoded."""
+
+# Also locks the location's row, so that nobody sweeps it before the reference is committed.
+_HOLD = "UPDATE location SET orphaned = NULL WHERE location = $1 RETURNING location"
+_REFER = (
+    "INSERT INTO reference (list, id, location) VALUES ($1, $2, $3)"
+    " ON CONFLICT (list, id) DO UPDATE SET location = excluded.location"
+)
+_RELEASE = "DELETE FROM reference WHERE list = $1 AND id = $2"
+
+
+def location_in(body: str, relative: Relative) -> str | None:
+    """The location that a record names, as `relative` shortens it; None when it names none."""
+    if MARK not in body:
+        return None
+    attachment = json.decode(body.encode()).get("attachment")
+    if not isinstance(attachment, dict) or not isinstance(attachment.get("location"), str):
+        return None
+    return relative(attachment["location"])
+
+
+def follow_references(relative: Relative) -> Closing:
+    """What notes, at the end of each transaction, which locations the records that it wrote name now."""
+
+    def named(row: Stored | None) -> str | None:
+        return None if row is None or row.deleted else location_in(row.body, relative)
+
+    async def follow(unit: Unit) -> None:
+        renumbered = None
+        holds: set[str] = set()
+        released: list[tuple[int, str]] = []
+        referred: list[tuple[int, str, str]] = []
+        for path, before, after in unit.objects_changed():
+            if path.kind is not RECORD:
+                continue
+            old, new = named(before), named(after)
+            clock = unit.standing_at(path.list)
+            if (old is None and new is None) or clock is None or clock.list is None:
+                continue
+            if renumbered is None:
+                renumbered = _renumbered(unit)
+            if clock.path in renumbered:
+                old = None  # it stood in the list that had the former number
+            if new is not None and old != new:
+                holds.add(new)
+                referred.append((clock.list, path.id, new))
+            elif old is not None and new is None:
+                released.append((clock.list, path.id))
+        if referred or released:
+            await _note(unit, holds, released, referred)
+
+    return follow
+
+
+def _renumbered(unit: Unit) -> set[object]:
+    """The lists that were given another number in this transaction."""
+    return {
+        after.path for before, after in unit.clocks_changed() if before is None or before.list != after.list
+    }
+
+
+async def _note(
+    unit: Unit,
+    holds: Iterable[str],
+    released: list[tuple[int, str]],
+    referred: list[tuple[int, str, str]],
+) -> None:
+    transaction = unit.transaction
+    # Always in the same order, so that two transactions do not wait for each other.
+    known = {location for location in sorted(holds) if await transaction.fetch(_HOLD, (location,))}
+    foreign = [(number, id_) for number, id_, location in referred if location not in known]
+    await transaction.execute_many(_RELEASE, released + foreign)
+    await transaction.execute_many(_REFER, [row for row in referred if row[2] in known])

@@ -1,0 +1,132 @@
+"""An upload on its way in: a temporary file that grows, and the digest of what it holds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterable
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from threading import Lock
+from time import time
+
+BUFFER = 256 * 1024
+"""Bytes that are gathered before a thread writes them: small files need one."""
+
+PREFIX = "upload-"
+LEFT_OVER_SECONDS = 3600.0
+"""Age at which a temporary file that nothing was written to is one that its process left behind."""
+
+
+class TooLarge(Exception):
+    """More was sent than is allowed."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"larger than {most} bytes")
+        self.most = most
+
+
+class Spool:
+    """A temporary file in `folder`; what is in it counts for nothing until it is kept.
+
+    Raises TooLarge when more than `most` bytes are written. Use it as a context: at the end whatever was not
+    kept is removed.
+    """
+
+    def __init__(self, folder: Path, most: int | None = None) -> None:
+        self.path = folder / f"{PREFIX}{secrets.token_hex(16)}"
+        self.size = 0
+        self._most = most
+        self._digest = sha256()
+        self._buffer: list[bytes] = []
+        self._buffered = 0
+        self._file: int | None = None
+        self._ended = False
+        # A thread goes on when the request that waited for it is cancelled: it must not meet a file closed,
+        # whose number another file may have by then.
+        self._lock = Lock()
+
+    @property
+    def sha256(self) -> str:
+        """The digest of what was written, once `finish` has returned."""
+        return self._digest.hexdigest()
+
+    async def __aenter__(self) -> Spool:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # Shielded: also when the request was cancelled, nothing is left behind.
+        await asyncio.shield(asyncio.to_thread(self._discard))
+
+    async def write(self, part: bytes) -> None:
+        """Add bytes. Raises TooLarge, and OSError when the disk takes no more."""
+        self.size += len(part)
+        if self._most is not None and self.size > self._most:
+            raise TooLarge(self._most)
+        self._buffer.append(part)
+        self._buffered += len(part)
+        if self._buffered >= BUFFER:
+            await asyncio.to_thread(self._flush)
+
+    async def fill(self, source: bytes | AsyncIterable[bytes]) -> None:
+        """Add all that comes."""
+        if isinstance(source, bytes):
+            await self.write(source)
+            return
+        async for part in source:
+            await self.write(part)
+
+    async def finish(self) -> None:
+        """Have all of it on disk, so that a crash after this loses nothing."""
+        await asyncio.to_thread(self._finish)
+
+    def _flush(self) -> None:
+        with self._lock:
+            self._write_out()
+
+    def _write_out(self) -> None:
+        if self._ended:
+            return
+        if self._file is None:
+            flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._file = os.open(self.path, flags, 0o666)
+        parts, self._buffer, self._buffered = self._buffer, [], 0
+        for part in parts:
+            self._digest.update(part)
+            rest = memoryview(part)
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+
+    def _finish(self) -> None:
+        with self._lock:
+            self._write_out()
+            if self._file is not None:
+                os.fsync(self._file)
+                self._close()
+
+    def _discard(self) -> None:
+        with self._lock:
+            self._close()
+            with suppress(FileNotFoundError):  # it was kept, or never begun
+                self.path.unlink()
+
+    def _close(self) -> None:
+        self._ended = True
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def remove_left_overs(folder: Path) -> int:
+    """Remove the temporary files of processes that died; returns how many there were."""
+    before = time() - LEFT_OVER_SECONDS
+    removed = 0
+    for entry in os.scandir(folder):
+        with suppress(FileNotFoundError):
+            left = entry.name.startswith(PREFIX) and entry.stat(follow_symlinks=False).st_mtime < before
+            if left and entry.is_file(follow_symlinks=False):
+                Path(entry.path).unlink()
+                removed += 1
+    return removed
