@@ -85,7 +85,8 @@ _DROP = "DELETE FROM reference WHERE list = $1 AND id = $2"
 # Lists that were deleted have no clock with their number.
 _NAMING = (
     "SELECT o.list, o.id, o.body FROM object o JOIN clock k ON k.list = o.list"
-    " WHERE (o.list > $1 OR (o.list = $1 AND o.id > $2)) AND o.deleted = 0 AND o.body LIKE '%\"attachment\"%' ORDER BY o.list, o.id LIMIT $3"
+    " WHERE (o.list > $1 OR (o.list = $1 AND o.id > $2)) AND o.deleted = 0"
+    " AND o.body LIKE '%\"attachment\"%' ORDER BY o.list, o.id LIMIT $3"
 )
 _HEAL = (
     "INSERT INTO reference (list, id, location) VALUES ($1, $2, $3)"
