@@ -10,6 +10,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 HOST ?= 127.0.0.1
 PORT ?= 8888
 DATA ?= var
+JOBS ?= auto
 BIN := .venv/bin
 FROM_NPM := $(if $(shell command -v npm),$(addsuffix /node_modules/.package-lock.json,tests/clients/js tests/openid/js))
 CONSOLE := .console/build/index.html
@@ -26,8 +27,8 @@ serve: .venv/.server ## Run the server on 127.0.0.1:8888 (PORT=, HOST=, DATA= ch
 	@test -f $(DATA)/kintoun.toml || $(BIN)/kintoun init --quiet --directory $(DATA)
 	@exec $(BIN)/kintoun serve --config $(DATA)/kintoun.toml --host $(HOST) --port $(PORT) --admin admin
 
-test: .venv/.dev .reference/.installed $(FROM_NPM) $(CONSOLE) chromium ## Run every test, on SQLite and on a PostgreSQL that it starts itself
-	CHROMIUM="$(CHROMIUM)" $(PYTEST)
+test: .venv/.dev .reference/.installed $(FROM_NPM) $(CONSOLE) chromium ## Run every test, on SQLite and on PostgreSQLs that it starts itself (JOBS=1: one by one)
+	CHROMIUM="$(CHROMIUM)" $(PYTEST) -n $(JOBS) --dist loadfile
 
 lint: .venv/.dev ## Check style, types and the floors of the architecture
 	$(BIN)/ruff check .
