@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import structlog
@@ -52,6 +52,7 @@ from kintoun.resources.context import (
 from kintoun.resources.dispatch import dispatch
 from kintoun.resources.endpoints import endpoints_of
 from kintoun.resources.erasure import delete_user_data
+from kintoun.resources.identity import Policy
 from kintoun.resources.observing import Observer, tell
 from kintoun.resources.root import ENDPOINTS
 from kintoun.settings import Settings
@@ -109,6 +110,7 @@ class Composition:
             "background_failures_total", "Times that background work failed."
         )
         self.wraps: list[Callable[[Respond], Respond]] = []
+        self._policy_wraps: list[Callable[[Policy], Policy]] = []
 
     # What features call
 
@@ -135,6 +137,9 @@ class Composition:
 
     def policy(self, use: str, make: PolicyFactory, asked: Turn = "in order") -> None:
         self._policies[use] = make, TURNS.index(asked)
+
+    def around_policies(self, wrap: Callable[[Policy], Policy]) -> None:
+        self._policy_wraps.append(wrap)
 
     def before_commit(self, hook: BeforeCommit, *kinds: Kind) -> None:
         self.service.before_commit.append((hook, frozenset(kinds)))
@@ -215,7 +220,10 @@ class Composition:
         policies = [(*self._policy_factory(policy.use), policy) for policy in self.settings.policies]
         made = [(turn, make(policy, self.settings)) for make, turn, policy in policies]
         self.service.challenges = tuple(policy.challenge for _, policy in made)
-        self.service.policies = tuple(policy for _, policy in sorted(made, key=lambda pair: pair[0]))
+        self.service.policies = tuple(
+            reduce(lambda policy, wrap: wrap(policy), self._policy_wraps, policy)
+            for _, policy in sorted(made, key=lambda pair: pair[0])
+        )
 
     def _policy_factory(self, use: str) -> tuple[PolicyFactory, int]:
         if use not in self._policies:

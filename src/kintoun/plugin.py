@@ -77,6 +77,10 @@ class Registry(Protocol):
         """
         ...
 
+    def around_policies(self, wrap: Callable[[Policy], Policy]) -> None:
+        """Put `wrap(policy)` in the place of each authentication policy of the configuration."""
+        ...
+
     def before_commit(self, hook: BeforeCommit, *kinds: Kind) -> None:
         """Run on every change, or on those of some kinds, in its transaction.
 

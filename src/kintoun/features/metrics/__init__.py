@@ -16,6 +16,7 @@ from msgspec import Meta, field
 
 from kintoun.features.metrics.exposition import MEDIA_TYPE, exposition
 from kintoun.features.metrics.instruments import Requests, Sampler, watch_storage
+from kintoun.features.metrics.policies import TimedPolicy
 from kintoun.http.answers import Answer
 from kintoun.http.requests import Request
 from kintoun.http.routing import Endpoint
@@ -90,6 +91,7 @@ class Metrics(Plugin):
         requests = Requests(service.measures, bounds)
         registry.observe(requests.observe, batched=True)
         watch_storage(service, bounds)
+        registry.around_policies(lambda policy: TimedPolicy(policy, service.measures, bounds))
         sampler = Sampler(service)
         service.measures.before_collect.append(sampler.look)
         registry.background(lambda: _share_and_sample(sampler, settings.directory))
