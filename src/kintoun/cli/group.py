@@ -23,6 +23,7 @@ COMMANDS = {
     "backup": "kintoun.cli.backup:backup",
     "restore": "kintoun.cli.restore:restore",
     "purge": "kintoun.cli.purge:purge",
+    "pki": "kintoun.cli.pki:pki",
     "outbox": "kintoun.cli.outbox:outbox",
     "doctor": "kintoun.cli.doctor:doctor",
     "config": "kintoun.cli.config:config",

@@ -12,10 +12,10 @@ import msgspec
 from kintoun.config.decoding import (
     Tree,
     Value,
+    beside,
     core_sections,
     decode,
     field_types,
-    is_beside_file,
     open_tables,
     top_keys,
 )
@@ -134,11 +134,8 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _beside(section: str, key: str, value: Any, path: Path) -> Any:
     """A relative path is looked for beside the file that names it."""
-    if not isinstance(value, str):
-        return value
-    if (section, key) == ("storage", "url") and value.startswith("sqlite:"):
-        return f"sqlite:{path.resolve().parent / value.removeprefix('sqlite:').removeprefix('//')}"
+    directory = path.resolve().parent
+    if (section, key) == ("storage", "url") and isinstance(value, str) and value.startswith("sqlite:"):
+        return f"sqlite:{directory / value.removeprefix('sqlite:').removeprefix('//')}"
     declared = section_of(section)
-    if declared is not None and is_beside_file(field_types(declared).get(key)) and "://" not in value:
-        return str(path.resolve().parent / value)
-    return value
+    return beside(field_types(declared).get(key), value, directory) if declared is not None else value

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
@@ -60,6 +61,19 @@ def field_types(struct: type[msgspec.Struct]) -> dict[str, Any]:
 def is_beside_file(kind: Any) -> bool:
     """Whether a declared type is of a path that begins at the file which holds the setting."""
     return any(isinstance(meta, msgspec.Meta) and meta.extra == BESIDE_FILE for meta in get_args(kind)[1:])
+
+
+def beside(kind: Any, value: Any, directory: Path) -> Any:
+    """A value of a declared type as a file in that directory says it, with the paths that begin there."""
+    if is_beside_file(kind):
+        return str(directory / value) if isinstance(value, str) and "://" not in value else value
+    inner = bare(kind)
+    if isinstance(value, list) and get_origin(inner) is list:
+        return [beside(get_args(inner)[0], item, directory) for item in value]
+    if isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+        types = field_types(inner)
+        return {key: beside(types.get(key), item, directory) for key, item in value.items()}
+    return value
 
 
 def core_sections() -> dict[str, type[Section]]:

@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature as Refuted
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from kintoun.signatures.content_signature import InvalidSignature
 
@@ -84,6 +84,24 @@ def names_of(certificate: x509.Certificate) -> list[str]:
     return found.get_values_for_type(x509.DNSName) if found is not None else []
 
 
+def common_name(certificate: x509.Certificate) -> str:
+    """The common name of a certificate's subject, or all of the subject where there is none."""
+    found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else certificate.subject.rfc4514_string()
+
+
+def permitted_suffix(authority: x509.Certificate) -> str | None:
+    """What the names end with for which an authority may issue; None when it may for any."""
+    constraints = _extension(authority, x509.NameConstraints)
+    return next(iter(_dns(constraints.permitted_subtrees)), None) if constraints is not None else None
+
+
+def is_authority(certificate: x509.Certificate) -> bool:
+    """Whether a certificate says that it may issue others."""
+    found = _extension(certificate, x509.BasicConstraints)
+    return found is not None and found.ca
+
+
 def verify(chain: Chain, name: str, roots: Collection[bytes], now: datetime) -> ec.EllipticCurvePublicKey:
     """The key of the leaf, when the chain shows that it is the key of the signer `name`.
 
@@ -105,7 +123,7 @@ def verify_issued(chain: Chain, now: datetime) -> ec.EllipticCurvePublicKey:
     leaf, *authorities = chain
     if not authorities:
         raise InvalidSignature("chain", "the chain has nothing but the leaf")
-    if _is_authority(leaf):
+    if is_authority(leaf):
         raise InvalidSignature("order", "the chain does not begin with the leaf")
     for certificate in chain:
         _check_itself(certificate, now)
@@ -152,11 +170,6 @@ def _check_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> No
     except (ValueError, TypeError, Refuted):
         whose, by = certificate.subject.rfc4514_string(), issuer.subject.rfc4514_string()
         raise InvalidSignature("chain", f"{whose} is not issued by {by}") from None
-
-
-def _is_authority(certificate: x509.Certificate) -> bool:
-    found = _extension(certificate, x509.BasicConstraints)
-    return found is not None and found.ca
 
 
 def _check_authority(authority: x509.Certificate, below: int) -> None:

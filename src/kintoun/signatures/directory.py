@@ -1,14 +1,15 @@
 """The directory of a PKI: who issues leaves here, and which leaves were issued.
 
 `root.pem` is what clients pin; `root.key` is needed to make another intermediate, and may be kept elsewhere.
-`intermediate.pem` is the intermediate followed by the root; with `intermediate.key` leaves are issued. Each
-leaf is a file of its own, `NAME.pem`, with its key and its whole chain.
+`intermediate.pem` has the key that issues leaves, and the chain up to the root. Each leaf is a file
+`NAME.pem` with its key and its whole chain.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,8 @@ from pathlib import Path
 from kintoun.signatures import chain, key_files, pki
 from kintoun.signatures.key_files import Unusable
 from kintoun.signatures.pki import Authority, Leaf
+
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 RENEWED_AFTER = 0.45
 """The share of its life after which a leaf is renewed: before the half of it is over."""
@@ -29,11 +32,15 @@ class Directory:
         self.path = path
         self.root_key = path / "root.key"
         self.root_pem = path / "root.pem"
-        self.intermediate_key = path / "intermediate.key"
-        self.intermediate_pem = path / "intermediate.pem"
+        self.intermediate = path / "intermediate.pem"
 
     def leaf_file(self, name: str) -> Path:
-        """Where the leaf of a signer is kept; `name` is the first label of its DNS name."""
+        """Where the leaf of a signer is kept; `name` is the first label of its DNS name.
+
+        Raises ValueError for a name that cannot be one.
+        """
+        if not _LABEL.fullmatch(name) or name in ("root", "intermediate"):
+            raise ValueError(f"{name!r} cannot be the name of a signer")
         return self.path / f"{name}.pem"
 
     @contextmanager
@@ -53,19 +60,21 @@ class Directory:
 
     def issuer(self) -> Authority:
         """The intermediate that issues leaves. Raises Unusable."""
-        return key_files.read_authority(self.intermediate_key, self.intermediate_pem)
+        return key_files.read_authority(self.intermediate)
 
     def write_root(self, root: Authority) -> None:
-        key_files.write_authority(self.root_key, self.root_pem, root)
+        """Keep a root, its key apart from its certificate."""
+        key_files.write_public(self.root_pem, root.chain)
+        key_files.write_private(self.root_key, key_files.key_pem(root.key))
 
     def write_issuer(self, issuer: Authority) -> None:
         """Let an intermediate issue leaves from now on; its root is the one to pin."""
-        key_files.write_authority(self.intermediate_key, self.intermediate_pem, issuer)
+        key_files.write_holder(self.intermediate, issuer)
         key_files.write_public(self.root_pem, issuer.chain[-1:])
 
     def leaf_files(self) -> list[Path]:
         """The files of all leaves."""
-        authorities = (self.root_pem, self.intermediate_pem)
+        authorities = (self.root_pem, self.intermediate)
         return sorted(file for file in self.path.glob("[!.]*.pem") if file not in authorities)
 
 
@@ -102,5 +111,5 @@ def renew(
             raise
         except ValueError as error:
             raise Unusable(f"{file}: cannot be renewed: {error}") from error
-        key_files.write_leaf(file, successor)
+        key_files.write_holder(file, successor)
         return True

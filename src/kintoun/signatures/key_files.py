@@ -1,7 +1,7 @@
 """Files of keys and certificates: PEM, readable by their owner alone, replaced as a whole or not at all.
 
-A file that signs holds the private key and, behind it, the chain. So one rename replaces both, and whoever
-reads it while it is replaced gets the old ones or the new ones.
+A file holds a private key and, behind it, the chain. So one rename replaces both, and whoever reads it while
+it is replaced gets the old ones or the new ones.
 """
 
 from __future__ import annotations
@@ -48,6 +48,22 @@ def read_signing_key(file: Path) -> ec.EllipticCurvePrivateKey:
     return key
 
 
+def read_public_key(file: Path) -> ec.EllipticCurvePublicKey:
+    """The public key in a PEM file, when it can be one of content signatures. Raises Unusable."""
+    try:
+        key = serialization.load_pem_public_key(_read(file))
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise Unusable(f"{file}: the public key cannot be read: {error}") from error
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
+        raise Unusable(f"{file}: the public key is not on P-384")
+    return key
+
+
+def has_key(file: Path) -> bool:
+    """Whether there is a private key in a PEM file. Raises Unusable."""
+    return _END in _read(file)
+
+
 def has_chain(file: Path) -> bool:
     """Whether there are certificates in a PEM file. Raises Unusable."""
     return b"-----BEGIN CERTIFICATE-----" in _read(file)
@@ -71,27 +87,21 @@ def read_leaf(file: Path, chain_file: Path | None = None) -> Leaf:
 
 
 def read_authority(key_file: Path, *chain_files: Path) -> Authority:
-    """An authority: its key, and the chain that begins with its certificate. Raises Unusable."""
+    """An authority: its key, and its chain, from the same file or from others. Raises Unusable."""
     key = read_key(key_file)
     if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
         raise Unusable(f"{key_file}: the private key is neither on a curve nor RSA")
     try:
-        return Authority(key, read_chain(*chain_files))
+        return Authority(key, read_chain(*(chain_files or (key_file,))))
     except Unusable:
         raise
     except ValueError as error:
         raise Unusable(f"{key_file}: {error}") from error
 
 
-def write_leaf(file: Path, leaf: Leaf) -> None:
-    """Put a leaf in the place of whatever the file holds; after a crash it is the one or the other."""
-    write_private(file, key_pem(leaf.key) + chain.to_pem(leaf.chain))
-
-
-def write_authority(key_file: Path, chain_file: Path, authority: Authority) -> None:
-    """Write an authority's chain, then its key."""
-    write_public(chain_file, authority.chain)
-    write_private(key_file, key_pem(authority.key))
+def write_holder(file: Path, holder: Leaf | Authority) -> None:
+    """Put a key and its chain in the place of what the file holds; after a crash it is one or the other."""
+    write_private(file, key_pem(holder.key) + chain.to_pem(holder.chain))
 
 
 def write_public(file: Path, certificates: Sequence[x509.Certificate]) -> None:

@@ -115,11 +115,18 @@ def certify(
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
     )
     issued = (_issued(builder, issuer), *issuer.chain)
+    believed(issued, now)
+    return issued
+
+
+def believed(certificates: chain.Chain, now: datetime) -> None:
+    """Raise ValueError when no client would believe what is signed by the leaf of a chain."""
     try:
-        chain.verify_issued(issued, now)
+        chain.verify_issued(certificates, now)
     except InvalidSignature as error:
         raise ValueError(str(error)) from error
-    return issued
+    if not chain.names_of(certificates[0]):
+        raise ValueError("the leaf has no DNS name")
 
 
 def _after(now: datetime, years: int) -> datetime:

@@ -30,7 +30,7 @@ class Renewal:
 
     async def renew(self) -> None:
         """Renew what is due. What cannot be renewed is told once, and again when the reason changes."""
-        if not (Path(self._section.pki) / "intermediate.key").exists():
+        if not (Path(self._section.pki) / "intermediate.pem").exists():
             return  # there is nothing to renew with
         for file in self._files:
             failure = await asyncio.to_thread(self._renew, file)
