@@ -42,6 +42,13 @@ name_option = click.option(
 suffix_option = click.option(
     "--suffix", help=f"What the names of signers end with; default: {SUFFIX}, or what the intermediate says."
 )
+skew_option = click.option(
+    "--skew-days",
+    type=click.FloatRange(0, 60),
+    default=30,
+    show_default=True,
+    help="How long before they are issued leaves are valid too, for clocks that are late.",
+)
 
 
 def lifetime_options(command: Command) -> Command:
@@ -49,14 +56,7 @@ def lifetime_options(command: Command) -> Command:
     days = click.option(
         "--days", type=click.FloatRange(1, 3650), default=90, show_default=True, help="How long leaves live."
     )
-    skew = click.option(
-        "--skew-days",
-        type=click.FloatRange(0, 60),
-        default=30,
-        show_default=True,
-        help="How long before they are issued they are valid too, for clocks that are late.",
-    )
-    return days(skew(command))
+    return days(skew_option(command))
 
 
 def reported(command: Command) -> Command:
@@ -238,7 +238,7 @@ def renew(
 
 @pki.command()
 @directory_option
-@click.option("--skew-days", type=click.FloatRange(0, 60), default=30, hidden=True)
+@skew_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @reported
 def show(directory: Path, skew_days: float, as_json: bool) -> None:
