@@ -80,6 +80,13 @@ class Storage(Section, frozen=True):
     pool_size: Annotated[
         int, Meta(ge=2, le=1000, description="Most connections one worker opens to PostgreSQL.")
     ] = 10
+    listener_url: Annotated[
+        Annotated[str, Meta(pattern="^postgres(ql)?://.")] | None,
+        Meta(
+            description="`postgresql://…` past a pooler of transactions, for the one connection of a worker "
+            "that hears of the commits of others; default: `url`."
+        ),
+    ] = None
     replicas: Annotated[
         list[Annotated[str, Meta(pattern="^postgres(ql)?://.")]],
         Meta(description="Streaming replicas of the PostgreSQL database, which take part in reading."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from kintoun.app import create_app
@@ -81,4 +82,6 @@ class Body:
 
 
 plugin = Streaming()
-application = create_app(Settings(storage=Storage(url="sqlite::memory:")), plugin)
+directory = TemporaryDirectory(prefix="kintoun-streaming-")
+storage = Storage(url=f"sqlite:{directory.name}/db.sqlite")
+application = create_app(Settings(storage=storage), plugin)

@@ -14,7 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.live.streaming_app import CHUNK, CHUNKS, Streaming
+from kintoun.app import create_app
+from kintoun.settings import Settings
+from tests.live.streaming_app import CHUNK, CHUNKS, Streaming, storage
 from tests.support.ports import free_port
 
 SECONDS = 60.0
@@ -136,11 +138,8 @@ class Conversation:
 
 @pytest.fixture
 def served() -> tuple[Any, Streaming]:
-    from kintoun.app import create_app
-    from kintoun.settings import Settings, Storage
-
     plugin = Streaming()
-    return create_app(Settings(storage=Storage(url="sqlite::memory:")), plugin), plugin
+    return create_app(Settings(storage=storage), plugin), plugin
 
 
 @pytest.mark.asyncio

@@ -9,6 +9,7 @@ from kintoun.settings import Storage
 from kintoun.storage.engine import Engine, Steps, Transaction
 from kintoun.storage.lanes import Job, Lanes
 from kintoun.storage.rows import Found, Wanted
+from kintoun.storage.wakeups import FileHints, Hints, Wakeups
 
 if TYPE_CHECKING:
     from kintoun.storage.replicas import Replicas
@@ -26,11 +27,15 @@ class Fetch(Protocol):
 class Store:
     """Reads from one snapshot, writes that commit in groups."""
 
-    def __init__(self, engine: Engine, settings: Storage, replicas: Replicas | None = None) -> None:
+    def __init__(
+        self, engine: Engine, hints: Hints, settings: Storage, replicas: Replicas | None = None
+    ) -> None:
         self.engine = engine
         self.replicas = replicas
         self.settings = settings
         self._lanes = Lanes(engine, settings.group_commit)
+        self.wakeups = self._lanes.wakeups = Wakeups(engine, hints)
+        """Tells which lists moved, whoever wrote to them."""
         self.closing = self._lanes.closing
         """Called for each unit of work before it is sent: see `Lanes`."""
         self.read: Callable[[Wanted], Awaitable[Found]] = engine.read
@@ -58,10 +63,12 @@ class Store:
     async def open(self) -> None:
         """Connect. Raises `Unavailable` when the database cannot be reached."""
         await self.engine.open()
+        self.wakeups.open()
 
     async def close(self) -> None:
         """Finish the writes that are under way, then disconnect."""
         await self._lanes.finish()
+        await self.wakeups.close()
         if self.replicas is not None:
             await self.replicas.close()
         await self.engine.close()
@@ -90,16 +97,19 @@ def make_store(settings: Storage) -> Store:
 
         if settings.replicas:
             raise ValueError("storage.replicas: only a PostgreSQL database has replicas")
-        return Store(SQLite(rest.removeprefix("//"), settings), settings)
+        file = SQLite(rest.removeprefix("//"), settings)
+        return Store(file, FileHints(file), settings)
     if scheme in ("postgresql", "postgres"):
+        from kintoun.storage.listening import Listener
         from kintoun.storage.postgresql import PostgreSQL
 
         primary = PostgreSQL(settings)
+        listener = Listener(primary, settings.listener_url)
         if not settings.replicas:
-            return Store(primary, settings)
+            return Store(primary, listener, settings)
         from kintoun.storage.replicas import Replicas
 
-        return Store(primary, settings, Replicas(primary, settings))
+        return Store(primary, listener, settings, Replicas(primary, settings))
     raise ValueError(f"storage.url: no engine is called {scheme!r}; use sqlite: or postgresql:")
 
 

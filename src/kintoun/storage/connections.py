@@ -46,6 +46,7 @@ LOST = (
     asyncpg.PostgresSystemError,
     asyncpg.InternalServerError,  # so it calls what the system refuses for a reason that it has no name for
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InternalClientError,  # so it ends when its session is killed in the very moment of a request
     asyncio.TimeoutError,
 )
 """What tells that a database is not there, or cannot go on now."""
@@ -111,11 +112,11 @@ class Pool:
                 raise Unavailable(f"the database cannot be reached: {error}") from error
             raise
 
-    async def connect(self, *, patient: bool = False) -> Any:
-        """A new session; a `patient` one has no time limit for its statements."""
+    async def connect(self, *, patient: bool = False, url: str | None = None) -> Any:
+        """A new session, elsewhere if `url` says so; a `patient` one has no time limit for its statements."""
         timeout = self._settings.timeout_seconds
         return await asyncpg.connect(
-            self._settings.url,
+            url or self._settings.url,
             timeout=timeout,
             command_timeout=None if patient else timeout,
             statement_cache_size=0,

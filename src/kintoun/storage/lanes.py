@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 from kintoun.storage.engine import Engine, Transaction
 from kintoun.storage.rows import Conflict, Unavailable
 from kintoun.storage.unit import Needs, Unit
+from kintoun.storage.wakeups import Wakeups
 
 T = TypeVar("T")
 
@@ -76,6 +77,7 @@ class Lanes:
         self._queues: dict[str, deque[_Waiting]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._watcher: Callable[[int, float], None] | None = None
+        self.wakeups: Wakeups | None = None
 
     def watch(self, hook: Callable[[int, float], None]) -> None:
         """Call `hook(size, seconds)` with each group that was committed."""
@@ -171,6 +173,8 @@ class Lanes:
             await transaction.rollback()
             raise
         await transaction.commit()
+        if self.wakeups is not None and self.wakeups.used:
+            self.wakeups.committed(clock for _, clock in unit.clocks_changed())
         if self._watcher is not None:
             self._watcher(len(group), time.perf_counter() - began)
 

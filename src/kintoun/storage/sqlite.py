@@ -141,7 +141,7 @@ class SQLite:
         known = self._known
         missing = known.missing(wanted)
         found = await self._read(missing) if missing is not None else None
-        version = self._version()
+        version = self.version()
         if version != known.version:
             # What was known may be older than what was just found: all of it from one snapshot. That may be
             # newer than the version, which then will not be met again.
@@ -154,7 +154,7 @@ class SQLite:
         known.trim()
         return answered
 
-    def _version(self) -> int:
+    def version(self) -> int:
         """Changes whenever another connection, of this process or of another, has committed."""
         assert self._reader is not None, "the store is open"
         try:
