@@ -58,7 +58,10 @@ class Registry(Protocol):
         ...
 
     def capability(self, name: str, description: str, url: str, **extra: Any) -> None:
-        """Tell clients in the root view that a feature is there."""
+        """Tell clients in the root view that a feature is there, and more of it.
+
+        What depends on the request, as URLs do, is told by a function of it.
+        """
         ...
 
     def root_setting(self, name: str, value: Any) -> None:

@@ -40,6 +40,6 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def files(store: Store, root: Path) -> Files:
-    made = Files(store, LocalDisk(root), None)
+    made = Files(store, LocalDisk(root))
     store.closing.append(follow_references(made.relative))
     return made

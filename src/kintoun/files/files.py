@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -44,8 +44,14 @@ _PUBLISH = (
 _WITHDRAW = "DELETE FROM location WHERE location = $1 AND keep = 1 AND bucket = '' RETURNING location"
 _FIND = (
     "SELECT l.location, l.sha256, l.filename, l.mimetype, l.bucket, l.collection, l.record, l.created,"
-    " b.key, b.size FROM location l JOIN blob b ON b.sha256 = l.sha256 WHERE l.location = $1"
+    " b.key, b.size, v.coding, v.source, v.key, v.size FROM location l JOIN blob b ON b.sha256 = l.sha256"
+    " LEFT JOIN variant v ON v.sha256 = l.sha256 AND v.key IS NOT NULL WHERE l.location = $1"
 )
+_ADD_VARIANT = (
+    "INSERT INTO variant (sha256, coding, source, key, size) VALUES ($1, $2, $3, $4, $5)"
+    " ON CONFLICT (sha256, coding, source) DO NOTHING RETURNING key"
+)
+_HOLD_BLOB = "UPDATE blob SET touched = touched WHERE sha256 = $1 RETURNING key"
 
 
 class BlobGone(Exception):
@@ -56,6 +62,15 @@ class Blob(NamedTuple):
     """Some content: the hexadecimal SHA-256 of it, and its size in bytes."""
 
     sha256: str
+    size: int
+
+
+class Variant(NamedTuple):
+    """The same content in another encoding, as `gzip`; `source` is the SHA-256 of the dictionary it needs."""
+
+    coding: str
+    source: str
+    key: str
     size: int
 
 
@@ -76,15 +91,18 @@ class Location(NamedTuple):
     created: int
     key: str
     size: int
+    variants: tuple[Variant, ...]
 
 
 class Files:
     """The files of a server."""
 
-    def __init__(self, store: Store, backend: Backend, base_url: str | None) -> None:
+    def __init__(self, store: Store, backend: Backend, base_url: str | None = None, prefix: str = "") -> None:
         self.store = store
         self.backend = backend
         self.base_url = base_url if base_url is None or base_url.endswith("/") else base_url + "/"
+        """Where files are read, with a slash at the end; None: at the server itself."""
+        self._prefixes = tuple(each for each in (self.base_url, prefix) if each)
         self._opened = False
         self._opening = asyncio.Lock()
 
@@ -179,7 +197,10 @@ class Files:
     async def find(self, location: str) -> Location | None:
         """What a location stands for."""
         rows = await self.store.fetch(_FIND, (location,))
-        return Location(*rows[0]) if rows else None
+        if not rows:
+            return None
+        variants = tuple(Variant(*row[10:]) for row in rows if row[10] is not None)
+        return Location._make((*rows[0][:10], variants))
 
     async def publish(self, name: str, content: bytes, mimetype: str) -> Blob:
         """Let the location `name` stand for what the server made, in place of what it stood for before.
@@ -201,12 +222,15 @@ class Files:
         return await self.store.transact(take_back)
 
     def relative(self, location: str) -> str:
-        """A location as records name it, which may begin with the public address, without that."""
-        return location.removeprefix(self.base_url) if self.base_url is not None else location
+        """A location as a record names it, which may begin with the public address, without that."""
+        for prefix in self._prefixes:
+            if location.startswith(prefix):
+                return location[len(prefix) :].removeprefix("/")
+        return location
 
     # Bytes
 
-    def read(self, location: Location, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+    def read(self, location: Location, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes]:
         """The bytes of a location, or those from `start` up to `stop`, in parts.
 
         Raises BackendFailed, and KeyError when the bytes are gone.
@@ -217,6 +241,33 @@ class Files:
         """All bytes of a location, for those that are known to be small."""
         return b"".join([part async for part in self.read(location)])
 
+    async def keep_variant(self, sha256: str, coding: str, source: str, spool: Spool | None) -> bool:
+        """Keep a blob's content in another encoding, None to note that it is not worth it.
+
+        False when the blob has gone, or has that variant already. Raises BackendFailed.
+        """
+        key = None
+        if spool is not None:
+            await spool.finish()
+            key = f"variants/{sha256[:2]}/{sha256[2:4]}/{sha256}-{secrets.token_hex(4)}.{coding}"
+            announce = (key, timestamps.now())
+            await self.store.transact(lambda transaction: transaction.fetch(_ANNOUNCE, announce))
+            await self.backend.keep(key, spool.path)
+        row = (sha256, coding, source, key, spool.size if spool is not None else 0)
+        return await self.store.transact(partial(_add_variant, row))
+
+
+async def _add_variant(row: tuple[str, str, str, str | None, int], transaction: Transaction) -> bool:
+    sha256, _, _, key, _ = row
+    held = await transaction.fetch(_HOLD_BLOB, (sha256,))
+    if key is not None and not await transaction.fetch(_SETTLE, (key,)):
+        return False
+    if held and await transaction.fetch(_ADD_VARIANT, row):
+        return True
+    if key is not None:
+        await transaction.fetch(_CONDEMN, (key, timestamps.now()))
+    return False
+
 
 async def _publish(name: str, blob: Blob, mimetype: str, transaction: Transaction) -> bool:
     now = timestamps.now()
@@ -226,15 +277,16 @@ async def _publish(name: str, blob: Blob, mimetype: str, transaction: Transactio
     return True
 
 
-def start_files(registry: Registry, settings: FileSettings) -> Files:
+def start_files(registry: Registry, settings: FileSettings, prefix: str = "") -> Files:
     """Keep files in a server: follow the references of its records, and sweep.
 
-    For the feature whose section `settings` is, and whose tables `MIGRATIONS` are. Raises ValueError for a
-    store that cannot be.
+    For the feature whose section `settings` is, and whose tables `MIGRATIONS` are. `prefix` is what the
+    locations of records may begin with beside the public address. Raises ValueError for a store that cannot
+    be.
     """
     uploads = Path(settings.upload_folder) if settings.upload_folder is not None else None
     backend = make_backend(place_of(settings, registry.settings), settings.store_options, uploads)
-    files = Files(registry.service.store, backend, settings.base_url)
+    files = Files(registry.service.store, backend, settings.base_url, prefix)
     registry.service.shared[Files] = files
     registry.closing(follow_references(files.relative))
     sweeper = Sweeper(files.store, backend, files.relative, settings.grace_seconds)

@@ -30,6 +30,7 @@ MIGRATIONS = (
         )""",
         "CREATE INDEX location_blob ON location (sha256)",
         "CREATE INDEX location_record ON location (bucket, collection, record, created)",
+        "CREATE INDEX location_created ON location (created)",
         "CREATE INDEX location_orphaned ON location (orphaned)",
         """CREATE TABLE reference (
             list {int} NOT NULL,

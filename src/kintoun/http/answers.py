@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple, Protocol
 
 from kintoun.model import json
 from kintoun.model.errors import ProtocolError
@@ -18,7 +19,7 @@ class Stream(Protocol):
     It is closed once: when it has ended, the client has gone or the worker ends, and when nothing was read.
     """
 
-    def __aiter__(self) -> Stream: ...
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
 
     async def __anext__(self) -> bytes: ...
 
@@ -66,15 +67,24 @@ class Answer:
         )
 
 
+class FilePart(NamedTuple):
+    """The bytes of a file on disk from `start` up to `stop`, at least one."""
+
+    path: str
+    start: int
+    stop: int
+
+
 class Streamed(Answer):
     """An answer whose body is sent as it comes.
 
     `length` is the number of its bytes where that is known. An `endless` one is broken off when the worker
     ends, and its connection is not used again. Observers are told of it when it begins, as of one without a
-    body. The answers of a batch cannot be streamed.
+    body. The answers of a batch cannot be streamed. When the stream gives what stands in a `file`, a server
+    that sends files by itself does so, and leaves the stream alone.
     """
 
-    __slots__ = ("endless", "length", "stream")
+    __slots__ = ("endless", "file", "length", "stream")
 
     def __init__(
         self,
@@ -85,6 +95,7 @@ class Streamed(Answer):
         media_type: str,
         length: int | None = None,
         endless: bool = False,
+        file: FilePart | None = None,
         exposed: str = "plain",
         policy: str | None = None,
     ) -> None:
@@ -92,6 +103,7 @@ class Streamed(Answer):
         self.stream: Stream = stream
         self.length = length
         self.endless = endless
+        self.file = file
 
     def with_header(self, name: str, value: str) -> Streamed:
         """The same answer with one more header."""
@@ -102,6 +114,7 @@ class Streamed(Answer):
             media_type=self.media_type,
             length=self.length,
             endless=self.endless,
+            file=self.file,
             exposed=self.exposed,
             policy=self.policy,
         )

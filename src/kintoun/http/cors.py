@@ -15,12 +15,14 @@ _OBJECT = (
     "Backoff", "Retry-After", "Alert", "Content-Length", "Content-Type", "Last-Modified", "ETag",
     "Cache-Control", "Expires", "Pragma",
 )  # fmt: skip
+_FILE = (*_OBJECT, "Accept-Ranges", "Content-Encoding", "Content-Range")
 _LIST = (*_OBJECT, "Next-Page")
 _TOTALS = (*_LIST, "Total-Objects", "Total-Records")
 
 EXPOSED = {
     "plain": ", ".join(_PLAIN),
     "object": ", ".join(_OBJECT),
+    "file": ", ".join(_FILE),
     "list": ", ".join(_LIST),
     "totals": ", ".join(_TOTALS),
 }

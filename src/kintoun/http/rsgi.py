@@ -57,10 +57,15 @@ class Adapter:
             if scope.http_version != "2":
                 headers.append(("Connection", "close"))
         if isinstance(answer, Streamed):
-            if scope.method != "HEAD":
+            if scope.method != "HEAD" and answer.file is None:
                 await self.streams.send(scope, protocol, answer, headers)
                 return
             await answer.stream.aclose()
+            if scope.method != "HEAD" and answer.file is not None:
+                path, start, stop = answer.file
+                with suppress(ProtocolClosed):
+                    protocol.response_file_range(answer.status, headers, path, start, stop)
+                return
         # A client that has hung up waits for no answer.
         with suppress(ProtocolClosed):
             if answer.body and scope.method != "HEAD" and answer.status != 304:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,9 @@ async def hello(context: Context, request: Request) -> Answer:
             "explicit_permissions": settings.protocol.explicit_permissions,
             **context.service.root_settings,
         },
-        "capabilities": context.service.capabilities,
+        "capabilities": {
+            name: _as_told(capability, request) for name, capability in context.service.capabilities.items()
+        },
     }
     if settings.end_of_service.date is not None:
         body["eos"] = settings.end_of_service.date
@@ -55,6 +57,11 @@ async def hello(context: Context, request: Request) -> Answer:
         seconds = settings.http.root_cache_seconds
         headers = (("Cache-Control", f"max-age={seconds}"), ("Expires", http_date(now() + seconds * 1000)))
     return json_answer(body, headers=headers)
+
+
+def _as_told(capability: Mapping[str, Any], request: Request) -> Mapping[str, Any]:
+    """A capability as a request is told of it."""
+    return {key: value(request) if callable(value) else value for key, value in capability.items()}
 
 
 def _user(context: Context) -> dict[str, Any]:

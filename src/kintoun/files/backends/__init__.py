@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -40,7 +40,7 @@ class Backend(Protocol):
         """How many bytes stand under the key; None when there are none."""
         ...
 
-    def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
+    def read(self, key: str, start: int, stop: int) -> AsyncGenerator[bytes]:
         """The bytes from `start` up to `stop`, in parts. Raises KeyError at the first when there are none."""
         ...
 

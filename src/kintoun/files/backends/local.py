@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -66,7 +66,7 @@ class LocalDisk:
         except (KeyError, FileNotFoundError, NotADirectoryError):
             return None
 
-    async def read(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
+    async def read(self, key: str, start: int, stop: int) -> AsyncGenerator[bytes]:
         file = await _in_thread(lambda: self._open_file(key))
         try:
             while start < stop:
