@@ -15,10 +15,11 @@ BIN := .venv/bin
 FROM_NPM := $(if $(shell command -v npm),$(addsuffix /node_modules/.package-lock.json,tests/clients/js tests/openid/js))
 CONSOLE := .console/build/index.html
 CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
+SOFTHSM2_MODULE ?= /usr/lib/softhsm/libsofthsm2.so
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: help serve test lint format bench fuzz campaign docs docs-reference console chromium lock dev clean
+.PHONY: help serve test lint format bench fuzz campaign docs docs-reference console chromium softhsm lock dev clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -27,7 +28,7 @@ serve: .venv/.server ## Run the server on 127.0.0.1:8888 (PORT=, HOST=, DATA= ch
 	@test -f $(DATA)/kintoun.toml || $(BIN)/kintoun init --quiet --directory $(DATA)
 	@exec $(BIN)/kintoun serve --config $(DATA)/kintoun.toml --host $(HOST) --port $(PORT) --admin admin
 
-test: .venv/.dev .reference/.installed $(FROM_NPM) $(CONSOLE) chromium ## Run every test, on SQLite and on PostgreSQLs that it starts itself (JOBS=1: one by one)
+test: .venv/.dev .reference/.installed $(FROM_NPM) $(CONSOLE) chromium softhsm ## Run every test, on SQLite and on PostgreSQLs that it starts itself (JOBS=1: one by one)
 	CHROMIUM="$(CHROMIUM)" $(PYTEST) -n $(JOBS) --dist loadfile
 
 lint: .venv/.dev ## Check style, types and the floors of the architecture
@@ -62,6 +63,12 @@ chromium:
 		test "$$(id -u)" = 0 && command -v apt-get >/dev/null || { \
 			echo "The browser tests need Chromium: install it, or say where with CHROMIUM=/path" >&2; exit 1; }; \
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+
+softhsm:
+	@test -e "$(SOFTHSM2_MODULE)" || { \
+		test "$$(id -u)" = 0 && command -v apt-get >/dev/null || { \
+			echo "The tests of PKCS#11 need SoftHSM: install it, or say where with SOFTHSM2_MODULE=/path" >&2; exit 1; }; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends softhsm2 >/dev/null; }
 
 dev: .venv/.dev .reference/.installed $(FROM_NPM) $(CONSOLE) ## Install everything that development needs
 

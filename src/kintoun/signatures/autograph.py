@@ -7,6 +7,8 @@ import re
 import secrets
 import time
 from base64 import b64encode
+from functools import cache
+from ssl import SSLContext
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +27,12 @@ SIGNATURE = re.compile(r"[A-Za-z0-9_-]{128}")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 CREATED = 201
 JSON = "application/json"
+
+
+@cache
+def _tls() -> SSLContext:
+    """Which services are believed; it takes long to make."""
+    return httpx.create_ssl_context()
 
 
 class AutographSigner:
@@ -62,8 +70,9 @@ class AutographSigner:
 
     async def _post(self, body: bytes) -> tuple[int, str, bytes]:
         headers = {"Content-Type": JSON, "Authorization": self._authorization(body)}
+        context = await asyncio.to_thread(_tls)
         async with (
-            httpx.AsyncClient(timeout=None, follow_redirects=False) as client,  # noqa: S113
+            httpx.AsyncClient(timeout=None, follow_redirects=False, verify=context) as client,  # noqa: S113
             client.stream("POST", self._url, content=body, headers=headers) as answer,
         ):
             parts = bytearray()

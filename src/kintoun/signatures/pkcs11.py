@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pkcs11
-from pkcs11.exceptions import PKCS11Error
+from pkcs11.exceptions import PKCS11Error, UserAlreadyLoggedIn
 
 from kintoun.signatures import content_signature, key_files
 from kintoun.signatures.content_signature import InvalidSignature
@@ -18,11 +18,14 @@ from kintoun.signatures.vouching import Publish, State, Vouched, state_of, vouch
 HEARTBEAT = b"This is a heartbeat test."
 
 
+_THREAD = ThreadPoolExecutor(1, thread_name_prefix="pkcs11")
+"""The one thread in which modules are called: not every module can be called by several."""
+
+
 class Pkcs11Signer:
     """Signs with a key on P-384 in a token, found by its label.
 
-    The module is called in a thread of its own, for its sessions are not made for several. What does not
-    answer within `timeout` seconds is given up; so does whatever comes after it, until it does answer.
+    What does not answer within `timeout` seconds is given up, and so is what comes after it, until it does.
     """
 
     def __init__(
@@ -45,7 +48,6 @@ class Pkcs11Signer:
         self._chain_file = chain_file
         self._x5u = x5u
         self._publish = publish
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"pkcs11-{name}")
         self._key: Any = None
         self._session: Any = None
         self._vouched: tuple[State, Vouched] | None = None
@@ -84,7 +86,7 @@ class Pkcs11Signer:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._timeout):
-                raw = await loop.run_in_executor(self._thread, self._sign, digest)
+                raw = await loop.run_in_executor(_THREAD, self._sign, digest)
         except TimeoutError:
             raise SignerUnavailable(self.id, f"no signature within {self._timeout:g} seconds") from None
         except (PKCS11Error, OSError, RuntimeError) as error:
@@ -110,7 +112,13 @@ class Pkcs11Signer:
 
     def _open(self) -> None:
         module, token, label = self._where
-        self._session = pkcs11.lib(module).get_token(token_label=token).open(user_pin=self._pin)
+        found = pkcs11.lib(module).get_token(token_label=token)
+        try:
+            self._session = found.open(user_pin=self._pin)
+        except (
+            UserAlreadyLoggedIn
+        ):  # by another signer of this process: who is logged in, is for all sessions
+            self._session = found.open()
         self._key = self._session.get_key(object_class=pkcs11.ObjectClass.PRIVATE_KEY, label=label)
 
     def _close(self) -> None:
