@@ -51,6 +51,9 @@ async def families(tmp_path: Path) -> dict[str, tuple[str, set[str]]]:
 
 async def test_every_metric_is_described_and_none_that_is_not_there(tmp_path: Path, page) -> None:
     found = await families(tmp_path)
+    assert found.pop("authentication_basicauth_seconds")[0] == "histogram", (
+        "each policy has one of its own name"
+    )
     assert page == {name: kind for name, (kind, _) in found.items()}
 
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
+import brotli
+
 SECONDS = 60.0
 
 
@@ -19,6 +21,9 @@ class Received(NamedTuple):
     path: str
     headers: dict[str, str]
     body: bytes
+
+
+DECODERS = {"identity": bytes, "gzip": gzip.decompress, "br": brotli.decompress}
 
 
 class Receiver:
@@ -47,8 +52,7 @@ def receiver() -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            if self.headers.get("content-encoding") == "gzip":
-                body = gzip.decompress(body)
+            body = DECODERS[self.headers.get("content-encoding", "identity")](body)
             headers = {name.lower(): value for name, value in self.headers.items()}
             with found.arrived:
                 found.received.append(Received(self.path, headers, body))
