@@ -1,0 +1,46 @@
+"""What was published and asked for last, up to a number of bytes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+from kintoun.features.publication.encodings import Body
+
+OVERHEAD = 700
+"""What a body costs beside its bytes."""
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Shelf(Generic[K]):
+    """Bodies by what was asked. One that is of another state of the data than is asked for is not there."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._bodies: OrderedDict[K, tuple[Body, int]] = OrderedDict()
+        self.bytes = 0
+
+    def get(self, key: K, version: object) -> Body | None:
+        found = self._bodies.get(key)
+        if found is None or found[0].version != version:
+            return None
+        self._bodies.move_to_end(key)
+        return found[0]
+
+    def put(self, key: K, body: Body) -> None:
+        """Keep a body, or count anew what it takes; not one that alone would take half of the room."""
+        self._drop(key)
+        size = body.size + OVERHEAD
+        if size > self._most // 2:
+            return
+        self._bodies[key] = body, size
+        self.bytes += size
+        while self.bytes > self._most:
+            self._drop(next(iter(self._bodies)))
+
+    def _drop(self, key: K) -> None:
+        found = self._bodies.pop(key, None)
+        if found is not None:
+            self.bytes -= found[1]
