@@ -104,6 +104,8 @@ def kinto_page() -> str:
         "| `{resource}_cache_expires_seconds` | `[cache_expires] {resource}` |",
         "| `{bucket}.record_cache_expires_seconds` | `[cache_expires] {bucket}.record` |",
         "| `{bucket}.{collection}.record_cache_expires_seconds` | the same, `{bucket}.{collection}.record` |",
+        "| `{bucket}.{collection}.record_cache_maximum_expires_seconds` | `{bucket}.{collection}.record_maximum` |",
+        "| `{bucket}.{collection}.record_cache_minimum_expires_seconds` | `{bucket}.{collection}.record_minimum` |",
         "| `storage_backend`, `storage_url` | `[storage] url`; the memory backend becomes a SQLite file |",
         "| `storage_pool_size` | `[storage] pool_size` |",
         "| `includes` | `features` |",

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from kintoun.kinto_ini.reading import Entry
 
 DOTTED = re.compile(r"((?P<scope>.+)\.)?(?P<resource>bucket|collection|group|record)_cache_expires_seconds$")
+BOUNDS = re.compile(r"(?P<scope>.+\..+)\.record_cache_(?P<bound>minimum|maximum)_expires_seconds$")
 JOINED = re.compile(r"(?P<scope>.+)_record_cache_expires_seconds$")
 
 
@@ -17,6 +18,11 @@ def cache_expires(keys: dict[str, Entry]) -> Iterator[tuple[str, str, Entry]]:
     Kinto's older spelling `BUCKET_COLLECTION_record_…` does not tell where the bucket's id ends: it becomes
     every reading that Kinto would give it, unless a key that Kinto looks at earlier decides already.
     """
+    for key in list(keys):
+        bound = BOUNDS.match(key)
+        entry = keys.pop(key) if bound is not None else None
+        if bound is not None and entry is not None and entry.text.strip():
+            yield f"{bound['scope']}.record_{bound['bound']}", entry.text, entry
     found: dict[str, tuple[str, Entry]] = {}
     older: dict[str, Entry] = {}
     for key in list(keys):

@@ -8,7 +8,7 @@ last, and `marks` tells both, in every worker, when to look again. `endpoints` a
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -88,16 +88,30 @@ class Publication(Plugin):
             collections=declared.resources,
         )
 
-        def hear(paths: Sequence[ListPath] | None) -> None:
-            if paths is None:
-                marks.lose()
-            else:
-                marks.heard(paths, (PLACE,) if any(map(resources.touched_by, paths)) else ())
+        ears = Ears(marks, resources)
 
         async def committed(changes: Sequence[Change]) -> None:
-            hear([change.path.list for change in changes])
+            ears.hear({str(change.path.list) for change in changes})
 
         registry.after_commit(committed)
+
+
+class Ears:
+    """What hears of lists that moved, and marks them."""
+
+    def __init__(self, marks: Marks, resources: Resources) -> None:
+        self._marks = marks
+        self._resources = resources
+
+    def hear(self, paths: Collection[str] | None) -> None:
+        """Lists have moved, by their paths; None: any may have."""
+        if paths is None:
+            self._marks.lose()
+            return
+        places = set(map(Marks.place, paths))
+        if any(self._resources.touched_by(ListPath.parse(path)) for path in paths):
+            places.add(PLACE)
+        self._marks.move(places)
 
 
 def _shared_file() -> Path | None:

@@ -3,8 +3,8 @@
 A list has a place in a piece of memory that the workers share. Who has committed a change writes a new number
 at the places of the lists that moved; who finds other numbers than those that it read before it looked at the
 database looks again. So what a worker keeps is never older than the last write that any worker of its server
-has answered, and asking costs no system call, let alone a statement. Two lists may have one place: then one is
-looked at for the other's sake.
+has answered, and asking costs no system call, let alone a statement. Two lists may have one place: then one
+is looked at for the other's sake.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from zlib import crc32
-
-from kintoun.model.paths import ListPath
 
 PLACES = 8192
 SIZE = PLACES * 8
@@ -61,7 +59,3 @@ class Marks:
     def lose(self) -> None:
         """Tell this process that anything may have moved."""
         self._losses += 1
-
-    def heard(self, paths: Iterable[ListPath], extra: Iterable[int] = ()) -> None:
-        """Tell that these lists have moved, and what stands at `extra` places because of them."""
-        self.move({*(self.place(str(path)) for path in paths), *extra})
