@@ -286,8 +286,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         dict[str, Count],
         Meta(
             description="`max-age` of anonymous reads in seconds, by `record`, `BUCKET.record`, "
-            "`BUCKET.COLLECTION.record`, `bucket`, …; of changesets also by `BUCKET.COLLECTION.record_minimum` "
-            "and `…_maximum`."
+            "`BUCKET.COLLECTION.record`, `bucket`, …; of changesets also by `….record_minimum` and "
+            "`….record_maximum`."
         ),
     ] = field(default_factory=dict)
     features: Annotated[list[str], Meta(description="Names of the features that are switched on.")] = field(
