@@ -8,6 +8,7 @@ renewal that is interrupted has happened or has not.
 from __future__ import annotations
 
 import asyncio
+import socket
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,11 +16,14 @@ import structlog
 
 from kintoun.features.signing.settings import SignersSection
 
+LEASE = f"signing-renewal:{socket.gethostname()}"
+"""Leaves are files: on each machine one worker renews them."""
+
 log = structlog.get_logger()
 
 
 class Renewal:
-    """Renews the leaves that the intermediate of the PKI's directory can renew."""
+    """Renews leaves by the intermediate that lies beside them."""
 
     def __init__(self, section: SignersSection) -> None:
         self._section = section
@@ -30,15 +34,18 @@ class Renewal:
 
     async def renew(self) -> None:
         """Renew what is due. What cannot be renewed is told once, and again when the reason changes."""
-        if not (Path(self._section.pki) / "intermediate.pem").exists():
-            return  # there is nothing to renew with
         for file in self._files:
+            if not (self._directory(file) / "intermediate.pem").exists():
+                continue  # there is nothing to renew it with
             failure = await asyncio.to_thread(self._renew, file)
             if failure is None:
                 self._failing.pop(file, None)
             elif self._failing.get(file) != failure:
                 self._failing[file] = failure
                 log.error("a leaf could not be renewed", file=str(file), reason=failure)
+
+    def _directory(self, file: Path) -> Path:
+        return Path(self._section.pki) if self._section.pki is not None else file.parent
 
     def _renew(self, file: Path) -> str | None:
         """Renew one leaf when it is due; the reason when it could not be."""
@@ -49,7 +56,7 @@ class Renewal:
             if not key_files.has_chain(file):
                 return None
             lifetime, skew = timedelta(days=section.leaf_days), timedelta(days=section.skew_days)
-            if directory.renew(directory.Directory(Path(section.pki)), file, lifetime, skew):
+            if directory.renew(directory.Directory(self._directory(file)), file, lifetime, skew):
                 log.info("a leaf was renewed", file=str(file))
         except (key_files.Unusable, OSError) as error:
             return str(error)

@@ -124,12 +124,13 @@ class SignersSection(Section, frozen=True):
         ),
     ] = None
     pki: Annotated[
-        str,
+        str | None,
         Meta(
             extra=BESIDE_FILE,
-            description="Directory in which `kintoun pki` keeps the root and the intermediate.",
+            description="Directory with the `intermediate.pem` that renews leaves; default: the one in which "
+            "the leaf is.",
         ),
-    ] = "pki"
+    ] = None
     leaf_days: Annotated[
         float, Meta(ge=1, le=3650, description="How long a leaf is valid from when it is issued.")
     ] = 90.0
