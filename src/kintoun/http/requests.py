@@ -79,6 +79,7 @@ class Request:
             in_batch=self.in_batch,
         )
         other.incoming = self.incoming
+        other.endpoint = self.endpoint
         other.parameters = parameters
         other.payload = self.payload
         other.new_id = self.new_id

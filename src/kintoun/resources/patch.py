@@ -8,7 +8,7 @@ from kintoun.model import json
 from kintoun.model.attributes import check_attributes
 from kintoun.model.errors import InvalidParameters, invalid
 from kintoun.model.kinds import Kind
-from kintoun.model.patch import Patch, parse_patch, response_body
+from kintoun.model.patch import Patch, Patched, parse_patch, response_body
 from kintoun.model.paths import Path
 from kintoun.model.permissions import acl_text, parse_acl
 from kintoun.resources.context import Context, Work, collect
@@ -95,6 +95,18 @@ async def _prepared_patch(context: Context, path: Path, kept: Kept) -> Kept:
 async def _patch(
     work: Work, path: Path, above: list[Row], own: Stored, patch: Patch, behavior: str
 ) -> Answer:
+    row, patched = await amend(work, path, above, own, patch)
+    if behavior == "full":
+        return object_answer(work.context, path.kind, row)
+    old = json.decode(own.body.encode())
+    changed = response_body(behavior, patched.submitted, old, patched.data)
+    return Answer(200, b'{"data":' + json.encode(changed) + b"}", stamp(row.timestamp))
+
+
+async def amend(
+    work: Work, path: Path, above: list[Row], own: Stored, patch: Patch
+) -> tuple[Stored, Patched]:
+    """Write an object as a patch changes it; returns its row, and what the patch came to."""
     context = work.context
     old = json.decode(own.body.encode())
     grants = {name: sorted(principals) for name, principals in parse_acl(own.grants).items()}
@@ -109,10 +121,7 @@ async def _patch(
     if patched.permissions is not None:
         text = acl_text({**grants, **patched.permissions})
     row = await write(work, "update", path, own, attributes, owned(context, path, text))
-    if behavior == "full":
-        return object_answer(context, path.kind, row)
-    changed = response_body(behavior, patched.submitted, old, attributes)
-    return Answer(200, b'{"data":' + json.encode(changed) + b"}", stamp(row.timestamp))
+    return row, patched._replace(data=attributes)
 
 
 def response_behavior(request: Request) -> str:
