@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-import pytest
-
-from tests.attachments.world import COLLECTION, FILE, RECORD, Attachers
+from tests.attachments.world import RECORD, Attachers
 
 
 async def test_a_file_is_attached_to_a_new_record(files: Attachers) -> None:
