@@ -6,6 +6,7 @@ it, so no test can forget it.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -97,8 +98,12 @@ async def exchange(
     }
     received: list[dict[str, Any]] = []
 
+    bodies = [body]
+
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
+        if not bodies:
+            await asyncio.get_running_loop().create_future()  # the client stays, and waits
+        return {"type": "http.request", "body": bodies.pop(), "more_body": False}
 
     async def send(message: Any) -> None:
         received.append(message)
