@@ -16,6 +16,7 @@ from kintoun.features.attachments.description import OPERATIONS
 from kintoun.features.attachments.endpoint import AttachmentEndpoint
 from kintoun.features.attachments.guarding import Guard
 from kintoun.features.attachments.names import allowed_extensions, check_pattern, parse_mimetypes
+from kintoun.features.attachments.serving import serve_files
 from kintoun.features.attachments.settings import AttachmentsSettings, OptionsOf
 from kintoun.features.attachments.uploads import Rules
 from kintoun.files import MIGRATIONS, Backend, Files, start_files
@@ -58,6 +59,7 @@ class Attachments(Plugin):
         rules = Rules(allowed_extensions(settings.extensions), parse_mimetypes(settings.mimetypes), None)
         files = start_files(registry, settings, settings.location_prefix)
         addresses = Addresses(settings)
+        serve_files(registry, settings, files, addresses.base)
         attaching = Attaching(files, settings, options)
         endpoint = AttachmentEndpoint(files, attaching, options, rules, addresses.url_of)
         methods = {

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, field
 
 from kintoun.features.attachments.names import check_pattern
-from kintoun.files import FileSettings
+from kintoun.features.attachments.serving import ServingSettings
 from kintoun.settings import Count, Section
 
 OF_RESOURCES = ("randomize", "keep_old_files", "max_size_bytes", "filename_pattern", "gzipped")
@@ -32,7 +32,7 @@ class Override(Section, frozen=True):
     gzipped: Annotated[bool | None, Meta(description="See above.")] = None
 
 
-class AttachmentsSettings(FileSettings, frozen=True):
+class AttachmentsSettings(ServingSettings, frozen=True):
     """Files on records: what may be uploaded, what it is called, where it is kept and read."""
 
     location_prefix: Annotated[
