@@ -113,3 +113,12 @@ class Router:
             if not forks:
                 return tail
             n, node, values = forks.pop()
+
+    def below(self, path: str) -> Endpoint | None:
+        """What serves every path of one more segment; None when it depends on what that is."""
+        node: _Node | None = self._root
+        for segment in path.split("/")[1:]:
+            node = node and (node.literal.get(segment) or (node.variable if segment else None))
+        if node is None or node.literal or node.variable is None:
+            return None
+        return node.variable.endpoint

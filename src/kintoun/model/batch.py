@@ -37,12 +37,13 @@ def parse_batch(body: Any, *, max_requests: int | None) -> tuple[BatchItem, ...]
         wrong.extend(_item_errors("defaults", given, complete=False))
         if isinstance(given, dict):
             defaults = given
-    merged = [_merge(defaults, item) for item in requests]
+    merged = [_merge(defaults, item) for item in requests] if defaults else requests
     for index, item in enumerate(merged):
-        wrong.extend(_item_errors(f"requests.{index}", item, complete=True))
+        if not _is_sound(item):
+            wrong.extend(_item_errors(f"requests.{index}", item, complete=True))
     if wrong:
         raise InvalidParameters(*wrong)
-    items = tuple(_item(item) for item in merged)
+    items = tuple([_item(item) for item in merged])
     if any("/batch" in item.path for item in items):
         raise InvalidParameters(Detail("body", "requests", "Recursive call on /batch endpoint is forbidden."))
     return items
@@ -69,6 +70,16 @@ def _merge(defaults: Any, given: Any) -> Any:
     for key, value in given.items():
         merged[key] = _merge(defaults[key], value) if key in defaults else value
     return merged
+
+
+def _is_sound(item: Any) -> bool:
+    """Whether a request is as most are, so that nothing can be wrong with it."""
+    if not isinstance(item, dict) or "headers" in item or not item.keys() <= FIELDS:
+        return False
+    method, path = item.get("method"), item.get("path")
+    if not (isinstance(path, str) and path[:1] == "/" and isinstance(method, str) and method in METHODS):
+        return False
+    return "body" not in item or isinstance(item["body"], dict)
 
 
 def _item_errors(name: str, item: Any, *, complete: bool) -> list[Detail]:
@@ -114,4 +125,5 @@ def _headers_error(headers: Any) -> str | None:
 
 
 def _item(item: dict[str, Any]) -> BatchItem:
-    return BatchItem(item.get("method") or "GET", item["path"], item.get("headers", {}), item.get("body"))
+    get = item.get
+    return BatchItem(get("method") or "GET", item["path"], get("headers") or {}, get("body"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from kintoun.model.attributes import correct, not_a_mapping, not_iterable, shown, string_error
+from kintoun.model.attributes import RULES, correct, not_a_mapping, not_iterable, shown, string_error
 from kintoun.model.errors import Detail, InvalidParameters
 
 MEMBERS = frozenset(("data", "permissions"))
@@ -31,6 +31,8 @@ def parse_envelope(
     `data_required` refuses a body without data, as accounts do. Raises InvalidParameters with everything
     that is wrong.
     """
+    if isinstance(body, dict) and len(body) == 1 and isinstance(body.get("data"), dict) and kind not in RULES:
+        return Envelope(body["data"], None)  # as most are
     data, permissions, emptied, wrong = _members(body, permissions_allowed)
     if data is not None:
         data, wrong_attributes = correct(kind, data, "data.")

@@ -14,9 +14,10 @@ from kintoun.model.permissions import WRITE_ONLY
 from kintoun.model.query import EVERYTHING
 from kintoun.resources.context import Context, Work
 from kintoun.resources.errors import check_accept
+from kintoun.resources.ground import ground_of
 from kintoun.resources.listing import Asked, alerts, next_page_url, page_of, parse_list_request
 from kintoun.resources.preconditions import stamp
-from kintoun.resources.writing import check_parent, remove
+from kintoun.resources.writing import remove
 from kintoun.storage.rows import Page, Stored, Wanted
 from kintoun.storage.unit import Needs
 
@@ -27,18 +28,17 @@ async def delete_list(kind: Kind, context: Context, request: Request) -> Answer:
     asked = parse_list_request(context, request, path)
 
     async def act(work: Work) -> Answer:
-        above = await work.unit.objects(path.lineage)
+        ground = await ground_of(work, path)
         check_accept(request)
         check_list = context.service.rules[kind].check_list
         if check_list is not None:
             check_list(context)
-        access, principals = context.service.access, context.principals
         holders = None
-        if not access.may_write(kind, above, None, principals):
-            holders = principals
-            if not access.may_create(kind, above, principals) and not await _owns_any(work, path):
+        if not ground.may_write:
+            holders = context.principals
+            if not ground.may_create and not await _owns_any(work, path):
                 raise context.refusal()
-        check_parent(path, above)
+        ground.check_parent()
         if isinstance(asked, ProtocolError):
             raise asked
         clock = await work.unit.standing(path)

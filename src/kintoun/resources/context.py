@@ -356,7 +356,7 @@ class Context:
         if claim is None:
             self.principals = _ANYBODY
             return
-        known = work.unit.identities.get(claim)
+        known = work.unit.conclusions.get(claim)
         if known is None:
             witness = self._witness(claim)
             if witness is not None:
@@ -364,7 +364,7 @@ class Context:
                     raise StaleClaim(self.request)
                 self.confirmed.append(claim)
             groups = await work.unit.groups(claim.principals)
-            known = work.unit.identities[claim] = principals_of(claim, groups)
+            known = work.unit.conclusions[claim] = principals_of(claim, groups)
         self.principals = known
 
     async def changed(self, change: Change) -> None:

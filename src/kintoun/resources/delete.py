@@ -12,7 +12,7 @@ from kintoun.model.query import split_query
 from kintoun.resources.context import Context, Work, collect
 from kintoun.resources.errors import check_accept, ill_formed_id, unknown_object
 from kintoun.resources.preconditions import parse_preconditions, stamp
-from kintoun.resources.writing import check_body, check_place, keep, needs_in, remove, require_write, rows_of
+from kintoun.resources.writing import check_body, keep, needs_in, remove, require_write, rows_of
 
 
 async def delete_object(kind: Kind, context: Context, request: Request) -> Answer:
@@ -22,10 +22,10 @@ async def delete_object(kind: Kind, context: Context, request: Request) -> Answe
     body = keep(check_body, context, request)
 
     async def act(work: Work) -> Answer:
-        above, own = await rows_of(work, path)
-        check_place(path, above)
+        ground, own = await rows_of(work, path)
+        ground.check_place()
         check_accept(request)
-        require_write(context, path, above, own)
+        require_write(context, ground, own)
         preconditions, chosen, _, _ = collect(
             lambda: parse_preconditions(request),
             kept.get,

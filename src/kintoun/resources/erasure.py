@@ -74,8 +74,7 @@ async def _locked(work: Work, path: Path) -> Stored | None:
 
 async def _rewrite(work: Work, path: Path, own: Stored, attributes: dict[str, object], grants: str) -> None:
     del attributes["last_modified"]
-    since = (await work.unit.standing(path.list)).timestamp
-    row = await work.unit.put(path, attributes, grants)
+    row, _, since = await work.unit.put(path, attributes, grants)
     user = work.context.user
     change = Change("update", path, own.body, row.body, grants, row.timestamp, user, own.grants)
     await work.context.changed(change._replace(old_timestamp=own.timestamp, since=since))

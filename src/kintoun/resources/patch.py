@@ -19,15 +19,13 @@ from kintoun.resources.errors import (
     ill_formed_id,
     unknown_object,
 )
+from kintoun.resources.ground import Ground
 from kintoun.resources.preconditions import parse_preconditions, stamp
 from kintoun.resources.presentation import object_answer
-from kintoun.resources.validation import validate
 from kintoun.resources.writing import (
     Kept,
-    Row,
     body_of,
     check_id,
-    check_place,
     keep,
     needs_in,
     owned,
@@ -59,11 +57,11 @@ async def patch_object(kind: Kind, context: Context, request: Request) -> Answer
         kept = await _prepared_patch(context, path, kept)
 
     async def act(work: Work) -> Answer:
-        above, own = await rows_of(work, path)
-        check_place(path, above)
+        ground, own = await rows_of(work, path)
+        ground.check_place()
         check_accept(request)
         check_content_type(request)
-        require_write(context, path, above, own)
+        require_write(context, ground, own)
         preconditions, patch, behavior, _ = collect(
             lambda: parse_preconditions(request),
             kept.get,
@@ -75,7 +73,7 @@ async def patch_object(kind: Kind, context: Context, request: Request) -> Answer
         if own is None:
             raise unknown_object(path)
         preconditions.refuse_existing(own)
-        return await _patch(work, path, above, own, patch, behavior)
+        return await _patch(work, ground, path, own, patch, behavior)
 
     return await context.write(needs_in(context, path), act)
 
@@ -92,10 +90,8 @@ async def _prepared_patch(context: Context, path: Path, kept: Kept) -> Kept:
         return Kept(None, error)
 
 
-async def _patch(
-    work: Work, path: Path, above: list[Row], own: Stored, patch: Patch, behavior: str
-) -> Answer:
-    row, patched = await amend(work, path, above, own, patch)
+async def _patch(work: Work, ground: Ground, path: Path, own: Stored, patch: Patch, behavior: str) -> Answer:
+    row, patched = await amend(work, ground, path, own, patch)
     if behavior == "full":
         return object_answer(work.context, path.kind, row)
     old = json.decode(own.body.encode())
@@ -103,9 +99,7 @@ async def _patch(
     return Answer(200, b'{"data":' + json.encode(changed) + b"}", stamp(row.timestamp))
 
 
-async def amend(
-    work: Work, path: Path, above: list[Row], own: Stored, patch: Patch
-) -> tuple[Stored, Patched]:
+async def amend(work: Work, ground: Ground, path: Path, own: Stored, patch: Patch) -> tuple[Stored, Patched]:
     """Write an object as a patch changes it; returns its row, and what the patch came to."""
     context = work.context
     old = json.decode(own.body.encode())
@@ -116,7 +110,7 @@ async def amend(
     if attributes.get("last_modified") == own.timestamp:
         del attributes["last_modified"]
     attributes = check_attributes(path.kind.name, attributes)
-    validate(context, path.kind, above, attributes)
+    ground.validate(attributes)
     text = own.grants
     if patched.permissions is not None:
         text = acl_text({**grants, **patched.permissions})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from kintoun.http.answers import Answer
 from kintoun.http.requests import Request
 from kintoun.model import json
@@ -11,14 +13,12 @@ from kintoun.model.paths import Path
 from kintoun.model.permissions import acl_text
 from kintoun.resources.context import Context, Work
 from kintoun.resources.errors import check_accept, check_content_type, ill_formed_id
+from kintoun.resources.ground import Ground
 from kintoun.resources.preconditions import NO_DEMANDS
 from kintoun.resources.presentation import object_answer
-from kintoun.resources.validation import validate
 from kintoun.resources.writing import (
-    Row,
+    Kept,
     check_id,
-    check_parent,
-    check_place,
     create,
     demands_of,
     envelope_of,
@@ -36,39 +36,41 @@ async def put_object(kind: Kind, context: Context, request: Request) -> Answer:
     """PUT: create an object, or replace what is there."""
     path = Path(kind, request.parameters)
     kept = await prepared(context, kind, path, keep(envelope_of, context, request, kind))
+    return await context.write(needs_in(context, path), partial(put, request, path, kept))
 
-    async def act(work: Work) -> Answer:
-        above, own = await rows_of(work, path)
-        check_place(path, above)
-        check_accept(request)
-        check_content_type(request)
-        access, principals = context.service.access, context.principals
-        creating = own is None or request.headers.get("if-none-match") == "*"
-        if creating:
-            may = access.may_create(kind, above, principals)
-        else:
-            may = access.may_write(kind, above, own, principals)
-        if not may:
-            raise context.refusal()
-        check_parent(path.list, above)
-        preconditions, envelope = demands_of(context, request, kept)
-        if not kind.accepts(path.id):
-            raise ill_formed_id()
-        if own is None:
+
+async def put(request: Request, path: Path, kept: Kept, work: Work) -> Answer:
+    """The part of a PUT that runs in the transaction; `kept` is the envelope."""
+    context, kind = work.context, path.kind
+    ground, own = await rows_of(work, path)
+    ground.check_place()
+    check_accept(request)
+    check_content_type(request)
+    if own is None or request.headers.get("if-none-match") == "*":
+        may = ground.may_create
+    else:
+        may = ground.grants_write(own, context.principals)
+    if not may:
+        raise context.refusal()
+    ground.check_parent()
+    preconditions, envelope = demands_of(context, request, kept)
+    if not kind.accepts(path.id):
+        raise ill_formed_id()
+    if own is None:
+        if preconditions is not NO_DEMANDS:
             preconditions.refuse_missing((await work.unit.standing(path.list)).timestamp)
-        elif preconditions is not NO_DEMANDS:
-            preconditions.refuse_existing(own, visible=access.may_read(kind, above, own, principals))
-        check_id(path, envelope.data)
-        if own is None:
-            # A schema that speaks of the id sees the one of the URL.
-            envelope = envelope._replace(data={**(envelope.data or {}), "id": path.id})
-            return object_answer(context, kind, await create(work, path, above, envelope), 201)
-        return await replace(work, path, above, own, envelope)
+    elif preconditions is not NO_DEMANDS:
+        may_read = context.service.access.may_read(kind, ground.above, own, context.principals)
+        preconditions.refuse_existing(own, visible=may_read)
+    check_id(path, envelope.data)
+    if own is None:
+        # A schema that speaks of the id sees the one of the URL.
+        envelope = envelope._replace(data={**(envelope.data or {}), "id": path.id})
+        return object_answer(context, kind, await create(work, ground, path, envelope), 201)
+    return await replace(work, ground, path, own, envelope)
 
-    return await context.write(needs_in(context, path), act)
 
-
-async def replace(work: Work, path: Path, above: list[Row], own: Stored, envelope: Envelope) -> Answer:
+async def replace(work: Work, ground: Ground, path: Path, own: Stored, envelope: Envelope) -> Answer:
     """Write all attributes of an object anew, or only its permissions."""
     context = work.context
     if envelope.data is None:
@@ -76,7 +78,7 @@ async def replace(work: Work, path: Path, above: list[Row], own: Stored, envelop
         del attributes["last_modified"]
     else:
         attributes = {**envelope.data, "id": path.id}
-    validate(context, path.kind, above, attributes)
+    ground.validate(attributes)
     grants = own.grants if not envelope.permissions else acl_text(envelope.permissions)
     row = await write(work, "update", path, own, attributes, owned(context, path, grants))
     return object_answer(context, path.kind, row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -23,13 +24,19 @@ def _schema_of(row: Stored | None, attribute: str) -> dict[str, Any] | None:
     return _schema_in(row.body, attribute)
 
 
-def validate(context: Context, kind: Kind, above: list[Stored | None], attributes: dict[str, Any]) -> None:
+def has_schemas(context: Context, kind: Kind, above: Sequence[Stored | None]) -> bool:
+    """Whether an object below these rows has to be validated."""
+    if kind is BUCKET or not above or not context.service.settings.protocol.schema_validation:
+        return False
+    of_collection = _schema_of(above[-1], "schema") if len(above) > 1 else None
+    return of_collection is not None or _schema_of(above[0], f"{kind.name}:schema") is not None
+
+
+def validate(kind: Kind, above: Sequence[Stored | None], attributes: dict[str, Any]) -> None:
     """Check an object by the schemas above it; a record that its collection's schema accepted says so.
 
     Raises InvalidParameters.
     """
-    if kind is BUCKET or not above or not context.service.settings.protocol.schema_validation:
-        return
     if len(above) > 1:
         collection = above[-1]
         schema = _schema_of(collection, "schema")

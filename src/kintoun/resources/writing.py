@@ -16,13 +16,13 @@ from kintoun.model import json, timestamps
 from kintoun.model.changes import Action, Change
 from kintoun.model.envelope import Envelope, parse_envelope
 from kintoun.model.errors import CONSTRAINT_VIOLATED, InvalidParameters, ProtocolError, invalid
-from kintoun.model.kinds import BUCKET, RECORD, Kind
+from kintoun.model.kinds import BUCKET, Kind
 from kintoun.model.paths import ListPath, Path
 from kintoun.model.permissions import NO_GRANTS, acl_text, parse_acl, with_author
 from kintoun.resources.context import Context, Work, collect
-from kintoun.resources.errors import PATCH_TYPES, unknown_parent
+from kintoun.resources.errors import PATCH_TYPES
+from kintoun.resources.ground import Ground, ground_of
 from kintoun.resources.preconditions import NO_DEMANDS, Preconditions, parse_preconditions
-from kintoun.resources.validation import validate
 from kintoun.storage.rows import Stored
 from kintoun.storage.unit import Needs, TimestampTaken
 
@@ -116,28 +116,10 @@ async def prepare_ahead(context: Context, place: Path | ListPath) -> None:
     await prepare(context, path, data)
 
 
-def check_place(path: Path | ListPath, above: list[Row]) -> None:
-    """The first check of a write: that the URL can name anything at all (protocol section 1.5)."""
-    parent = path.parent if isinstance(path, ListPath) else path.list.parent
-    if parent is None:
-        return
-    if path.kind is RECORD:
-        if above[-1] is None or above[-1].deleted:
-            raise unknown_parent(parent)
-    elif not BUCKET.accepts(parent.id):
-        raise unknown_parent(parent)
-
-
-def check_parent(path: ListPath, above: list[Row]) -> None:
-    """That the parent is there, for callers who may know."""
-    if path.parent is not None and (above[-1] is None or above[-1].deleted):
-        raise unknown_parent(path.parent)
-
-
-async def rows_of(work: Work, path: Path) -> tuple[list[Row], Row]:
-    """The rows above a path, and the live row at it."""
-    *above, own = await work.unit.objects(path.lineage)
-    return above, own if own is not None and not own.deleted else None
+async def rows_of(work: Work, path: Path) -> tuple[Ground, Row]:
+    """What stands above a path, and the live row at it."""
+    own = await work.unit.object(path)
+    return await ground_of(work, path.list), own if own is not None and not own.deleted else None
 
 
 def check_id(path: Path, data: dict[str, Any] | None) -> None:
@@ -145,16 +127,17 @@ def check_id(path: Path, data: dict[str, Any] | None) -> None:
         raise invalid("body", "id", "Object id does not match existing object")
 
 
-def require_write(context: Context, path: Path, above: list[Row], own: Row) -> None:
+def require_write(context: Context, ground: Ground, own: Row) -> None:
     """Raise the refusal, or the 404 that a caller who may read the parent is told (protocol section 8.5)."""
-    access, principals = context.service.access, context.principals
-    if access.may_write(path.kind, above, own, principals) and (own is not None or not above):
-        return
+    principals = context.principals
     if own is not None:
-        raise context.refusal()
-    if not access.may_read_parent(path.kind, above, principals):
-        raise context.refusal()
-    check_parent(path.list, above)
+        if not ground.grants_write(own, principals):
+            raise context.refusal()
+    elif ground.above or not ground.may_write:
+        kind = ground.place.kind
+        if not context.service.access.may_read_parent(kind, ground.above, principals):
+            raise context.refusal()
+        ground.check_parent()
 
 
 def check_body(context: Context, request: Request) -> None:
@@ -164,7 +147,7 @@ def check_body(context: Context, request: Request) -> None:
         json.decode_body(request.body, writes=False, max_depth=limits.json_depth)
 
 
-async def create(work: Work, path: Path, above: list[Row], envelope: Envelope) -> Stored:
+async def create(work: Work, ground: Ground, path: Path, envelope: Envelope) -> Stored:
     """Write an object where there is none."""
     context = work.context
     rules = context.service.rules[path.kind]
@@ -173,8 +156,8 @@ async def create(work: Work, path: Path, above: list[Row], envelope: Envelope) -
     if len(path.id) > context.service.settings.limits.id_length:
         raise invalid("path", "id", f"Longer than {context.service.settings.limits.id_length} characters")
     attributes = dict(envelope.data or {})
-    validate(context, path.kind, above, attributes)
-    grants = acl_text(envelope.permissions or {})
+    ground.validate(attributes)
+    grants = acl_text(envelope.permissions) if envelope.permissions else NO_GRANTS
     return await write(work, "create", path, None, attributes, owned(context, path, grants))
 
 
@@ -206,25 +189,19 @@ async def write(
     check_grants(work.context, grants)
     supplied = attributes.get("last_modified")
     chosen = await choose_timestamp(work, path, own, supplied) if supplied is not None else None
-    before = await work.unit.object(path)
-    since = (await work.unit.standing(path.list)).timestamp
+    context = work.context
     try:
-        row = await work.unit.put(path, attributes, grants, chosen)
+        row, before, since = await work.unit.put(path, attributes, grants, chosen)
     except TimestampTaken:
-        raise taken(work.context) from None
-    change = Change(
-        action,
-        path,
-        own.body if own is not None else None,
-        row.body,
-        grants,
-        row.timestamp,
-        work.context.user,
-        old_grants=own.grants if own is not None else None,
-        old_timestamp=before.timestamp if before is not None else None,
-        since=since,
-    )
-    await work.context.changed(change)
+        raise taken(context) from None
+    old_body, old_grants = (own.body, own.grants) if own is not None else (None, None)
+    old_timestamp = before.timestamp if before is not None else None
+    await context.changed(
+        Change(
+            action, path, old_body, row.body, grants, row.timestamp, context.user,
+            old_grants, old_timestamp, since,
+        )
+    )  # fmt: skip
     return row
 
 
@@ -256,10 +233,10 @@ async def remove(work: Work, path: Path, own: Stored, chosen: int | None) -> Sto
     if chosen is not None:
         chosen = None if chosen <= own.timestamp else chosen + 1 if chosen == clock.timestamp else chosen
     try:
-        row = await work.unit.delete(path, chosen)
+        row, _, since = await work.unit.delete(path, chosen)
     except TimestampTaken:
         raise taken(work.context) from None
     user = work.context.user
     change = Change("delete", path, own.body, row.body, NO_GRANTS, row.timestamp, user, own.grants)
-    await work.context.changed(change._replace(old_timestamp=own.timestamp, since=clock.timestamp))
+    await work.context.changed(change._replace(old_timestamp=own.timestamp, since=since))
     return row

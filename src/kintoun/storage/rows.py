@@ -21,6 +21,15 @@ class Stored(NamedTuple):
     grants: str
 
 
+class Written(NamedTuple):
+    """What a write did: the `row` that stands there now, the one that stood there `before`, a tombstone
+    perhaps or None, and `since`, the timestamp (milliseconds) that the list had."""
+
+    row: Stored
+    before: Stored | None
+    since: int
+
+
 class Clock(NamedTuple):
     """The row of a list.
 

@@ -22,7 +22,7 @@ from kintoun.storage.engine import Transaction, Writes
 from kintoun.storage.membership import Members, correct, members_of
 from kintoun.storage.needs import Needs as Needs
 from kintoun.storage.outgoing import before_and_after, rows_of, size_of
-from kintoun.storage.rows import Clock, Conflict, Found, Stored, Wanted
+from kintoun.storage.rows import Clock, Conflict, Found, Stored, Wanted, Written
 from kintoun.storage.tables import Added, Row, Table
 
 _encode = msgspec.json.encode
@@ -45,8 +45,8 @@ class Unit:
         self._buckets: set[str] = set()
         self._members: dict[Path, Members | None] = {}
         self._unlinked: dict[int, ListPath | None] = {}
-        self.identities: dict[Any, frozenset[str]] = {}
-        """Whom claims were found to stand for, as long as nothing changes that they rest on."""
+        self.conclusions: dict[Any, Any] = {}
+        """What was made of rows that others depend on, as whom a claim stands for; gone when one changes."""
         self._added = Added()
         self._changed: set[ListPath | Path] = set()
         self._journal: list[tuple[dict[Any, Any] | None, Any, Any]] = []
@@ -98,7 +98,7 @@ class Unit:
             # What was read of a list before it was locked may have changed since.
             for stale in [path for path in self._objects if path.list in fresh]:
                 del self._objects[stale]
-            self.identities.clear()
+            self.conclusions.clear()
             # A statement that waited has not seen what was added meanwhile; another one does.
             missing = any(self._clocks[path] is None for path in lists.values())
             more = bool(fresh) and (missing or bool(buckets))
@@ -206,8 +206,8 @@ class Unit:
 
     async def put(
         self, path: Path, attributes: dict[str, Any], grants: str, chosen: int | None = None
-    ) -> Stored:
-        """Write a live object and return its row. The list's parent must exist.
+    ) -> Written:
+        """Write a live object. The list's parent must exist.
 
         `attributes` get the object's id and timestamp. `chosen` is the timestamp (milliseconds) that the
         client asks for; raises TimestampTaken when another object of the list bears it.
@@ -225,10 +225,10 @@ class Unit:
         if path.kind in CHILDREN and (previous is None or previous.deleted):
             for child in path.children:
                 await self._link(child)
-        return row
+        return Written(row, previous, clock.timestamp)
 
-    async def delete(self, path: Path, chosen: int | None = None) -> Stored:
-        """Turn an object into its tombstone, unlink the lists below it, and return the tombstone."""
+    async def delete(self, path: Path, chosen: int | None = None) -> Written:
+        """Turn an object into its tombstone, and unlink the lists below it."""
         clock, previous = await self._before(path, chosen)
         assert previous is not None, "only what is there can be deleted"
         assert not previous.deleted, "only what is there can be deleted"
@@ -240,7 +240,7 @@ class Unit:
             assert clock.list is not None
             self._remember(self._members, path, Members(clock.list, frozenset()))
         await self._unlink(path)
-        return row
+        return Written(row, previous, clock.timestamp)
 
     async def _before(self, path: Path, chosen: int | None) -> tuple[Clock, Stored | None]:
         place = path.list
@@ -264,8 +264,8 @@ class Unit:
             dead += 1
         else:
             live, size = live + 1, size + size_of(row.body)
-        if path.kind is not RECORD:
-            self.identities.clear()
+        if path.kind is not RECORD or RECORD in CHILDREN:
+            self.conclusions.clear()
         self._remember(self._objects, path, row)
         timestamp = max(clock.timestamp, row.timestamp)
         self.tick(
@@ -303,7 +303,7 @@ class Unit:
         if clock.live:
             timestamp = timestamps.following(timestamp, timestamps.now())
         self._remember(self._unlinked, clock.list, clock.path)
-        self.identities.clear()
+        self.conclusions.clear()
         self.tick(
             Clock(clock.path, number, timestamp, clock.version + 1, 0, 0, 0, clock.watermark),
         )
@@ -345,7 +345,7 @@ class Unit:
 
     def rollback(self, mark: int) -> None:
         """Take back every write since `mark`."""
-        self.identities.clear()
+        self.conclusions.clear()
         while len(self._journal) > mark:
             state, key, old = self._journal.pop()
             if state is None:

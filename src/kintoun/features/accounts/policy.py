@@ -198,4 +198,4 @@ class _Renewal:
         row = await unit.object(self._path)
         if row is None or row.deleted or row.timestamp != self._timestamp:
             return None
-        return (await unit.put(self._path, {"hash": self._hashed}, NO_GRANTS)).timestamp
+        return (await unit.put(self._path, {"hash": self._hashed}, NO_GRANTS)).row.timestamp

@@ -18,12 +18,12 @@ from kintoun.model.patch import PlainPatch
 from kintoun.model.paths import Path
 from kintoun.resources.context import Context, Work, collect
 from kintoun.resources.errors import ill_formed_id, unknown_object
+from kintoun.resources.ground import Ground, found
 from kintoun.resources.patch import amend
 from kintoun.resources.preconditions import NO_DEMANDS, Preconditions, parse_preconditions, stamp
 from kintoun.resources.writing import (
     Row,
     check_id,
-    check_parent,
     create,
     needs_in,
     require_write,
@@ -57,30 +57,28 @@ class Attaching:
 
     async def admit(self, context: Context, request: Request, path: Path) -> None:
         """Refuse who may not attach a file, before one is received; what was true then is checked again."""
-        found = await context.load(Wanted(points=path.lineage, clock=path.list))
-        *above, row = found.points
+        known = await context.load(Wanted(points=path.lineage, clock=path.list))
+        *above, row = known.points
         own = row if row is not None and not row.deleted else None
-        self._check(context, request, path, above, own, found.clock.timestamp if found.clock else 0)
+        ground = found(context, path.list, above)
+        self._check(context, request, path, ground, own, known.clock.timestamp if known.clock else 0)
 
     def _check(
-        self, context: Context, request: Request, path: Path, above: list[Row], own: Row, timestamp: int
+        self, context: Context, request: Request, path: Path, ground: Ground, own: Row, timestamp: int
     ) -> None:
         """The checks of a write to a record that may not be there, in a list that has the timestamp."""
-        access, principals = context.service.access, context.principals
-        if own is None:
-            may = access.may_create(RECORD, above, principals)
-        else:
-            may = access.may_write(RECORD, above, own, principals)
-        if not may:
+        principals = context.principals
+        if not (ground.may_create if own is None else ground.grants_write(own, principals)):
             raise context.refusal()
-        check_parent(path.list, above)
+        ground.check_parent()
         preconditions = self._demands(context, request)
         if not RECORD.accepts(path.id):
             raise ill_formed_id()
         if own is None:
             preconditions.refuse_missing(timestamp)
         else:
-            preconditions.refuse_existing(own, visible=access.may_read(RECORD, above, own, principals))
+            may_read = context.service.access.may_read(RECORD, ground.above, own, principals)
+            preconditions.refuse_existing(own, visible=may_read)
 
     def _demands(self, context: Context, request: Request) -> Preconditions:
         demands, _ = collect(
@@ -92,18 +90,18 @@ class Attaching:
         """Let the record name the file. Raises BlobGone when that was swept meanwhile."""
 
         async def act(work: Work) -> Answer:
-            above, own = await rows_of(work, path)
+            ground, own = await rows_of(work, path)
             timestamp = 0 if own is not None else await _list_timestamp(work, path)
-            self._check(context, request, path, above, own, timestamp)
+            self._check(context, request, path, ground, own, timestamp)
             check_id(path, upload.patch.data)
             attachment = await self._placed(work, path, upload)
             data = {**(upload.patch.data or {}), FILE: attachment}
             if own is None:
                 created = upload.patch._replace(data={**data, "id": path.id})
-                row = await create(work, path, above, created)
+                row = await create(work, ground, path, created)
             else:
                 patch = PlainPatch(upload.patch._replace(data=data))
-                row, _ = await amend(work, path, above, own, patch)
+                row, _ = await amend(work, ground, path, own, patch)
             location = ("Location", f"{request.base}{PREFIX}{path}")
             return json_answer(attachment, 201 if own is None else 200, (*stamp(row.timestamp), location))
 
@@ -141,15 +139,15 @@ class Attaching:
         """Let the record name no file."""
 
         async def act(work: Work) -> Answer:
-            above, own = await rows_of(work, path)
-            require_write(context, path, above, own)
+            ground, own = await rows_of(work, path)
+            require_write(context, ground, own)
             preconditions = self._demands(context, request)
             if not RECORD.accepts(path.id):
                 raise ill_formed_id()
             if own is None:
                 raise unknown_object(path)
             preconditions.refuse_existing(own)
-            row = await _without(work, path, above, own)
+            row = await _without(work, ground, path, own)
             return Answer(204, headers=stamp(row.timestamp))
 
         return await context.write(needs_in(context, path), act)
@@ -160,11 +158,11 @@ async def _list_timestamp(work: Work, path: Path) -> int:
     return clock.timestamp if clock is not None else 0
 
 
-async def _without(work: Work, path: Path, above: list[Row], own: Stored) -> Stored:
+async def _without(work: Work, ground: Ground, path: Path, own: Stored) -> Stored:
     """The record without its file; one that has none is not written."""
     if attached_to(own) is None:
         return own
-    row, _ = await amend(work, path, above, own, PlainPatch(Envelope({FILE: None}, None)))
+    row, _ = await amend(work, ground, path, own, PlainPatch(Envelope({FILE: None}, None)))
     return row
 
 

@@ -13,9 +13,9 @@ from kintoun.model.permissions import NO_GRANTS
 from kintoun.resources.clearing import consume_nonce, issue_nonce
 from kintoun.resources.context import Context, Work
 from kintoun.resources.errors import check_accept
+from kintoun.resources.ground import ground_of
 from kintoun.resources.listing import Asked, alerts, next_page_url, page_of, parse_list_request
 from kintoun.resources.preconditions import stamp
-from kintoun.resources.writing import check_parent
 from kintoun.storage.outgoing import digest
 from kintoun.storage.rows import Wanted
 from kintoun.storage.unit import Needs
@@ -34,11 +34,11 @@ async def delete_history(context: Context, request: Request) -> Answer:
     asked = parse_list_request(context, request, path)
 
     async def act(work: Work) -> Answer:
-        above = [await work.unit.object(step) for step in path.lineage]
+        ground = await ground_of(work, path)
         check_accept(request)
-        if not context.service.access.may_write(HISTORY, above, None, context.principals):
+        if not ground.may_write:
             raise context.refusal()
-        check_parent(path, above)
+        ground.check_parent()
         if isinstance(asked, ProtocolError):
             raise asked
         clock = await work.unit.standing(path)

@@ -15,14 +15,13 @@ from kintoun.model.paths import ListPath, Path
 from kintoun.model.permissions import holds_any, parse_acl
 from kintoun.resources.context import Context, Work, collect
 from kintoun.resources.errors import check_accept, check_content_type, ill_formed_id, unknown_object
+from kintoun.resources.ground import Ground
 from kintoun.resources.preconditions import Preconditions, parse_preconditions, stamp
 from kintoun.resources.presentation import object_answer
 from kintoun.resources.put import replace
 from kintoun.resources.writing import (
     Row,
     body_of,
-    check_parent,
-    check_place,
     create,
     keep,
     needs_of,
@@ -56,7 +55,7 @@ async def restore_object(kind: Kind, context: Context, request: Request) -> Answ
     kept = keep(lambda: _time(context, request))
 
     async def act(work: Work) -> Answer:
-        above, own, preconditions, time = await _begin(work, request, path, kept)
+        ground, own, preconditions, time = await _begin(work, request, path, kept)
         if own is None:
             preconditions.refuse_missing((await work.unit.standing(path.list)).timestamp)
         else:
@@ -66,10 +65,10 @@ async def restore_object(kind: Kind, context: Context, request: Request) -> Answ
         found = await work.unit.transaction.fetch(_ONE, (clock.list, time, path.id))
         past = _row(path.id, *found[0]) if found else own
         if own is not None:
-            _check_shown(context, above, path, past)
+            _check_shown(context, ground, past)
         if past is None and own is None:
             raise unknown_object(path)
-        outcome = await _restore(work, path, above, own, past)
+        outcome = await _restore(work, ground, path, own, past)
         assert outcome.row is not None, "what was not there either was refused"
         if outcome.row.deleted:
             return Answer(200, f'{{"data":{outcome.row.body}}}'.encode(), stamp(outcome.row.timestamp))
@@ -85,7 +84,7 @@ async def restore_collection(context: Context, request: Request) -> Answer:
     kept = keep(lambda: _time(context, request))
 
     async def act(work: Work) -> Answer:
-        above, own, preconditions, time = await _begin(work, request, path, kept)
+        ground, own, preconditions, time = await _begin(work, request, path, kept)
         if own is None:
             raise unknown_object(path)
         preconditions.refuse_list((await work.unit.standing(records)).timestamp)
@@ -96,8 +95,8 @@ async def restore_collection(context: Context, request: Request) -> Answer:
         past = _row(path.id, *found[0]) if found else own
         if past is None:
             raise invalid("body", "data.at", "There was no such collection at that time")
-        _check_shown(context, above, path, past)
-        await _restore(work, path, above, own, past)
+        _check_shown(context, ground, past)
+        await _restore(work, ground, path, own, past)
         written, deleted = await _restore_records(work, records, time)
         clock = await work.unit.standing(records)
         told = {"id": path.id, "at": time, "last_modified": clock.timestamp}
@@ -109,23 +108,23 @@ async def restore_collection(context: Context, request: Request) -> Answer:
 
 async def _begin(
     work: Work, request: Request, path: Path, kept: Any
-) -> tuple[list[Row], Row, Preconditions, int]:
+) -> tuple[Ground, Row, Preconditions, int]:
     """The checks of a write, in their order: who may write what is there, or all of its list, may restore."""
     context = work.context
-    above, own = await rows_of(work, path)
-    check_place(path, above)
+    ground, own = await rows_of(work, path)
+    ground.check_place()
     check_accept(request)
     check_content_type(request)
-    if not context.service.access.may_write(path.kind, above, own, context.principals):
+    if not (ground.may_write if own is None else ground.grants_write(own, context.principals)):
         raise context.refusal()
-    check_parent(path.list, above)
+    ground.check_parent()
     preconditions, time, _ = collect(
         lambda: parse_preconditions(request), kept.get, lambda: context.service.cors.check(request)
     )
     if not path.kind.accepts(path.id):
         raise ill_formed_id()
     await work.unit.flush()
-    return above, own, preconditions, time
+    return ground, own, preconditions, time
 
 
 def _time(context: Context, request: Request) -> int:
@@ -155,15 +154,15 @@ def _row(
     return Stored(object_id, timestamp, False, body, grants or "{}")
 
 
-def _check_shown(context: Context, above: list[Row], path: Path, past: Row) -> None:
+def _check_shown(context: Context, ground: Ground, past: Row) -> None:
     """Whoever may write by the object's own ACL alone brings back only what that ACL let them see."""
-    if past is None or context.service.access.may_write(path.kind, above, None, context.principals):
+    if past is None or ground.may_write:
         return
     if not holds_any(past.grants, context.principals):
         raise context.refusal()
 
 
-async def _restore(work: Work, path: Path, above: list[Row], own: Row, past: Row) -> Outcome:
+async def _restore(work: Work, ground: Ground, path: Path, own: Row, past: Row) -> Outcome:
     """Write what was there: its attributes, and where nothing is now its permissions too."""
     if past is None:
         return Outcome(await remove(work, path, own, None), True) if own is not None else Outcome(None, False)
@@ -171,12 +170,12 @@ async def _restore(work: Work, path: Path, above: list[Row], own: Row, past: Row
     del attributes["last_modified"]
     if own is None:
         permissions = {name: sorted(holders) for name, holders in parse_acl(past.grants).items()}
-        return Outcome(await create(work, path, above, Envelope(attributes, permissions)), True)
+        return Outcome(await create(work, ground, path, Envelope(attributes, permissions)), True)
     present = json.decode(own.body.encode())
     del present["last_modified"]
     if present == attributes:
         return Outcome(own, False)
-    await replace(work, path, above, own, Envelope(attributes, None))
+    await replace(work, ground, path, own, Envelope(attributes, None))
     return Outcome(await work.unit.object(path), True)
 
 
@@ -191,9 +190,9 @@ async def _restore_records(work: Work, records: ListPath, time: int) -> tuple[in
     await work.unit.prepare([Needs((), (), (*records.lineage, *paths))])
     written = deleted = 0
     for path, row in zip(paths, changed, strict=True):
-        above, own = await rows_of(work, path)
+        ground, own = await rows_of(work, path)
         past = _row(path.id, *row[1:])
-        outcome = await _restore(work, path, above, own, past)
+        outcome = await _restore(work, ground, path, own, past)
         if outcome.written:
             deleted += past is None
             written += past is not None
