@@ -92,6 +92,34 @@ async def test_a_change_is_posted_and_signed(hooked: Posting, receiver: Receiver
     assert await hooked.waiting() == await hooked.dead() == []
 
 
+async def test_what_the_outbox_does_is_counted(make: Any, receiver: Receiver) -> None:
+    async def counted(hooked: Posting) -> dict[tuple[str, ...], float]:
+        measures = hooked.app.application.composition.service.measures
+        return {
+            (measure.name, *each.labels): each.numbers[0]
+            for measure, series in await measures.collect()
+            if measure.name.startswith("outbox_")
+            for each in series
+        }
+
+    async with make(attempts=1) as hooked:
+        await hooked.ok(f"PUT {RECORD}")
+        await hooked.deliver()
+        receiver.says = Says(500)
+        await hooked.ok(f"PUT {RECORD}")
+        await hooked.deliver()
+        await hooked.ok(f"PUT {RECORD}")
+        found = await counted(hooked)
+    age = found.pop(("outbox_oldest_seconds", "webhooks"))
+    assert 0 <= age < 3600
+    assert found == {
+        ("outbox_delivered_total", "webhooks"): 1,
+        ("outbox_failures_total", "webhooks"): 1,
+        ("outbox_messages", "webhooks", "waiting"): 1,
+        ("outbox_messages", "webhooks", "dead"): 1,
+    }
+
+
 async def test_each_secret_signs(make: Any, receiver: Receiver) -> None:
     secrets = [SECRET, "a plain old secret"]
     async with make({"secrets": secrets}) as hooked:

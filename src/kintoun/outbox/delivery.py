@@ -15,6 +15,7 @@ import structlog
 from kintoun.model import json, timestamps
 from kintoun.model.changes import Change
 from kintoun.model.paths import Path
+from kintoun.outbox.measuring import OutboxMeasures
 from kintoun.outbox.settings import Delivery
 from kintoun.plugin import Registry
 from kintoun.resources.context import Work
@@ -145,10 +146,12 @@ class Outbox:
         self._turn = asyncio.Lock()
         self._stopping = False
         self._store: Store | None = None
+        self._measures: OutboxMeasures | None = None
 
     def join(self, registry: Registry) -> None:
         """Take part in the server: deliver in one worker of all."""
         self._store = registry.service.store
+        self._measures = OutboxMeasures(self.channel, registry.service.measures, self._store)
         registry.after_commit(self._committed)
         work = self.deliver_now if self._immediate else self.deliver
         registry.background(work, lease=f"outbox.{self.channel}")
@@ -253,10 +256,14 @@ class Outbox:
         except Exception as error:
             log.exception("sending a message failed", channel=self.channel, message=message.id)
             return await self._failed(message, Failed(f"{type(error).__name__}: {error}"))
+        if self._measures is not None:
+            self._measures.delivered()
         return True
 
     async def _failed(self, message: Message, failure: Failed) -> bool:
         """Note a failure; whether the message is given up."""
+        if self._measures is not None:
+            self._measures.failed()
         attempts = message.attempts + 1
         dead = failure.final or attempts >= self._settings.attempts
         error = str(failure)[:LONGEST_ERROR]
