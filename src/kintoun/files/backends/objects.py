@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from kintoun.files.backends import BackendFailed, Stored
 from kintoun.files.spool import remove_left_overs
@@ -25,6 +26,11 @@ CLIENT_OPTIONS = frozenset(("allow_http", "connect_timeout", "timeout", "proxy_u
 """Options that are not the store's but of how it is spoken to."""
 
 TIMEOUT = {"timeout": "5 minutes", "connect_timeout": "10 seconds"}
+RETRIES: dict[str, Any] = {
+    "max_retries": 4,
+    "retry_timeout": timedelta(seconds=60),
+    "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=5), "base": 2},
+}
 
 
 class ObjectStore:
@@ -37,24 +43,8 @@ class ObjectStore:
     def __init__(self, url: str, options: Mapping[str, str], uploads: Path | None) -> None:
         if find_spec("obstore") is None:
             raise ValueError(f"{url}: object stores need more: pip install 'kintoun[objects]'")
-        self._url = url
-        self._options = dict(options)
         self.uploads = uploads or Path(tempfile.gettempdir()) / "kintoun-uploads"
-        self._made: Store | None = None
-
-    @property
-    def _store(self) -> Store:
-        if self._made is None:
-            from obstore.store import from_url  # a process that keeps its files elsewhere need not carry it
-
-            client: dict[str, Any] = dict(TIMEOUT)
-            client |= {name: value for name, value in self._options.items() if name in CLIENT_OPTIONS}
-            if "allow_http" in client:
-                client["allow_http"] = client["allow_http"].lower() in ("true", "1", "yes")
-            config = {name: value for name, value in self._options.items() if name not in CLIENT_OPTIONS}
-            make: Any = from_url  # its overloads know the options of each store by heart
-            self._made = make(self._url, client_options=client, **config)
-        return self._made
+        self._store = _made(url, options)
 
     async def open(self) -> None:
         try:
@@ -121,6 +111,20 @@ class ObjectStore:
                     yield Stored(each["path"], int(each["size"]), each["last_modified"].timestamp())
         except (obstore.exceptions.BaseError, OSError) as error:
             raise BackendFailed(_said(error)) from error
+
+
+def _made(url: str, options: Mapping[str, str]) -> Store:
+    import obstore  # a process that keeps its files elsewhere need not carry it
+
+    client: dict[str, Any] = TIMEOUT | {name: options[name] for name in CLIENT_OPTIONS & options.keys()}
+    if "allow_http" in client:
+        client["allow_http"] = client["allow_http"].lower() in ("true", "1", "yes")
+    config = {name: value for name, value in options.items() if name not in CLIENT_OPTIONS}
+    make: Any = obstore.store.from_url  # its overloads know the options of each store by heart
+    try:
+        return cast("Store", make(url, client_options=client, retry_config=RETRIES, **config))
+    except (obstore.exceptions.BaseError, TypeError, ValueError) as error:
+        raise ValueError(f"store, store_options: {_said(error)}") from error
 
 
 def _said(error: Exception) -> str:
