@@ -13,6 +13,8 @@ import httpx
 from kintoun.features.attachments import Attachments
 from kintoun.features.attachments.settings import AttachmentsSettings
 from kintoun.files import Files, files_of
+from kintoun.files.sweeping import Sweeper
+from kintoun.model import timestamps
 from tests.support.inprocess import FEATURES, App, Databases, opened, settings_for
 
 COLLECTION = "/buckets/b/collections/c"
@@ -95,6 +97,12 @@ class Attachers:
         found = await self.files.find(self.files.relative(location))
         return await self.files.content(found) if found is not None else None
 
+    async def sweep(self) -> None:
+        """Remove what nothing names, as if the time of grace had passed."""
+        sweeper = Sweeper(self.files.store, self.files.backend, self.files.relative, 0)
+        for _ in range(2):
+            await sweeper.sweep(timestamps.now() + 1)
+
     def uploads(self) -> Sequence[Path]:
         """What is left of uploads."""
         folder = self.files.backend.uploads
@@ -103,10 +111,10 @@ class Attachers:
 
 @asynccontextmanager
 async def attaching(
-    engine: str, databases: Databases, folder: Path, features: Sequence[str] = (), **settings: Any
+    engine: str, databases: Databases, store: Path, features: Sequence[str] = (), **settings: Any
 ) -> AsyncIterator[Attachers]:
     """An application with these settings of attachments, and a collection."""
-    section = AttachmentsSettings(store=str(folder), **settings)
+    section = AttachmentsSettings(store=str(store), **settings)
     made = settings_for(
         databases.url(engine, "attachments"),
         features=[*FEATURES, *features, Attachments.name],

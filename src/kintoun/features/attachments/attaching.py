@@ -23,7 +23,6 @@ from kintoun.resources.patch import amend
 from kintoun.resources.preconditions import NO_DEMANDS, Preconditions, parse_preconditions, stamp
 from kintoun.resources.writing import (
     Row,
-    check_id,
     create,
     needs_in,
     require_write,
@@ -93,7 +92,6 @@ class Attaching:
             ground, own = await rows_of(work, path)
             timestamp = 0 if own is not None else await _list_timestamp(work, path)
             self._check(context, request, path, ground, own, timestamp)
-            check_id(path, upload.patch.data)
             attachment = await self._placed(work, path, upload)
             data = {**(upload.patch.data or {}), FILE: attachment}
             if own is None:

@@ -21,7 +21,7 @@ from kintoun.files import BackendFailed, BlobGone, Files, Spool
 from kintoun.http.answers import Answer
 from kintoun.http.incoming import Incoming
 from kintoun.http.requests import Request
-from kintoun.model.envelope import parse_envelope
+from kintoun.model.envelope import Envelope, parse_envelope
 from kintoun.model.errors import BACKEND, INVALID_PARAMETERS, ProtocolError, invalid
 from kintoun.model.kinds import RECORD
 from kintoun.model.paths import Path
@@ -30,6 +30,7 @@ from kintoun.resources.context import Context
 from kintoun.resources.errors import ill_formed_id, unknown_object, unknown_parent
 from kintoun.resources.preconditions import stamp
 from kintoun.resources.presentation import caching
+from kintoun.resources.writing import check_id
 from kintoun.storage.rows import Wanted
 
 log = structlog.get_logger()
@@ -80,15 +81,18 @@ class AttachmentEndpoint:
         try:
             async with await self._files.spool() as spool:
                 form = await receive(request, body, spool, rules)
-                upload = await self._kept(form, spool, gzipped=gzipped)
+                envelope = parse_envelope(
+                    form.fields, kind=RECORD.name, permissions_allowed=RECORD.permissions
+                )
+                check_id(path, envelope.data)
+                upload = await self._kept(form, envelope, spool, gzipped=gzipped)
                 return await self._attaching.attach(context, request, path, upload)
         except (BackendFailed, BlobGone, OSError) as error:
             log.error("a file could not be kept", error=str(error), path=request.path)
             raise _not_kept(context) from None
 
-    async def _kept(self, form: Form, spool: Spool, *, gzipped: bool) -> Upload:
+    async def _kept(self, form: Form, envelope: Envelope, spool: Spool, *, gzipped: bool) -> Upload:
         """The upload, on disk or in the object store for good. Raises BackendFailed."""
-        envelope = parse_envelope(form.fields, kind=RECORD.name, permissions_allowed=RECORD.permissions)
         await spool.finish()
         sent = Described(form.filename, form.mimetype, spool.sha256, spool.size)
         if not gzipped:

@@ -46,7 +46,7 @@ async def parts_of(body: AsyncIterable[bytes], content_type: str) -> AsyncGenera
                 if isinstance(event, (bytes, bytearray)):
                     between -= len(event)
                 yield event
-            if between > BETWEEN_BYTES + len(piece):
+            if between > BETWEEN_BYTES:
                 raise _too_much(f"more than {BETWEEN_BYTES} bytes beside its parts")
         parser.close()
     except ParserLimitReached as error:
