@@ -144,6 +144,9 @@ class Composition:
     def before_commit(self, hook: BeforeCommit, *kinds: Kind) -> None:
         self.service.before_commit.append((hook, frozenset(kinds)))
 
+    def react(self, hook: BeforeCommit, *kinds: Kind) -> None:
+        self.service.reactions.append((hook, frozenset(kinds)))
+
     def closing(self, hook: Closing) -> None:
         self.service.store.closing.append(hook)
 

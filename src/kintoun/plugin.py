@@ -91,6 +91,13 @@ class Registry(Protocol):
         """
         ...
 
+    def react(self, hook: BeforeCommit, *kinds: Kind) -> None:
+        """Run on changes as `before_commit`, when all of those hooks were told of the change.
+
+        So what it writes to objects comes after the change for them too.
+        """
+        ...
+
     def closing(self, hook: Closing) -> None:
         """Run on every transaction after all of its writes, before they are sent; may veto by raising."""
         ...

@@ -109,6 +109,7 @@ class Service:
     challenges: tuple[str, ...] = ()
     rules: RulesByKind = field(default_factory=RulesByKind)
     before_commit: list[tuple[BeforeCommit, Kinds]] = field(default_factory=list)
+    reactions: list[tuple[BeforeCommit, Kinds]] = field(default_factory=list)
     after_commit: list[AfterCommit] = field(default_factory=list)
     listeners: list[Listener] = field(default_factory=list)
     gates: list[Gate] = field(default_factory=list)
@@ -149,6 +150,21 @@ class Work(NamedTuple):
 
     unit: Unit
     context: Context
+
+
+class Awaited(Exception):
+    """What a write lacks and no transaction may wait for, as a signature.
+
+    It is raised in the transaction, which is given up; what is missing is obtained outside of any, and the
+    write is run again.
+    """
+
+    async def obtain(self) -> Needs:
+        """Get what is missing, and say what the write will touch besides.
+
+        Raises ProtocolError when it cannot be had, or was asked for too often.
+        """
+        raise NotImplementedError
 
 
 class _Job:
@@ -328,8 +344,7 @@ class Context:
                     assert self.claim is not None, "nobody has no credentials"
                     await self._doubt(self.claim)
             return await action(work)
-        for widen in self.service.widen:
-            needs = widen(needs)
+        needs = self._widened(needs)
         while True:
             try:
                 answer: Answer = await self.service.store.write(
@@ -338,9 +353,16 @@ class Context:
                 break
             except StaleClaim as stale:
                 await self._identify_again(stale.request)
+            except Awaited as missing:
+                needs = self._widened(Needs.union((needs, await missing.obtain())))
         if self.changes:
             await self.service.committed(self.changes)
         return answer
+
+    def _widened(self, needs: Needs) -> Needs:
+        for widen in self.service.widen:
+            needs = widen(needs)
+        return needs
 
     def _with_identity(self, needs: Needs) -> Needs:
         claim = self.claim
@@ -372,6 +394,9 @@ class Context:
         assert self.work is not None, "changes happen in transactions"
         self.changes.append(change)
         for hook, kinds in self.service.before_commit:
+            if not kinds or change.path.kind in kinds:
+                await hook(self.work, change)
+        for hook, kinds in self.service.reactions:
             if not kinds or change.path.kind in kinds:
                 await hook(self.work, change)
 

@@ -185,7 +185,7 @@ def check_grants(context: Context, grants: str) -> None:
 async def write(
     work: Work, action: Action, path: Path, own: Row, attributes: dict[str, Any], grants: str
 ) -> Stored:
-    """Write the row and tell the hooks."""
+    """Write the row and tell the hooks. Returns the object's row as it is after them."""
     check_grants(work.context, grants)
     supplied = attributes.get("last_modified")
     chosen = await choose_timestamp(work, path, own, supplied) if supplied is not None else None
@@ -202,7 +202,7 @@ async def write(
             old_grants, old_timestamp, since,
         )
     )  # fmt: skip
-    return row
+    return await work.unit.object(path) or row
 
 
 def taken(context: Context) -> ProtocolError:

@@ -78,12 +78,12 @@ class PostgreSQL:
     def lane(self, lists: Sequence[ListPath]) -> str | None:
         """Writers of one list wait for its clock; those of several lists wait in the database.
 
-        A list that is written along with others is one queue for them all.
+        Lists that are written along with others below one parent are one queue for them all.
         """
         if len(lists) == 1:
             return str(lists[0])
-        shared = [path for path in lists if path.kind.shared]
-        return str(shared[0]) if len(shared) == 1 else None
+        parents = {path.parents for path in lists if path.kind.shared}
+        return "/".join(parents.pop()) if len(parents) == 1 else None
 
     async def open(self) -> None:
         await self.ping()

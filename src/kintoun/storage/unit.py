@@ -227,6 +227,13 @@ class Unit:
                 await self._link(child)
         return Written(row, previous, clock.timestamp)
 
+    async def place(self, path: Path, row: Stored) -> Written:
+        """Write a record's row, live or a tombstone, that is finished and later than all of its list."""
+        clock, previous = await self._before(path, None)
+        assert row.timestamp > clock.timestamp, "the clock of a list goes on"
+        self._set(clock, path, row, previous)
+        return Written(row, previous, clock.timestamp)
+
     async def delete(self, path: Path, chosen: int | None = None) -> Written:
         """Turn an object into its tombstone, and unlink the lists below it."""
         clock, previous = await self._before(path, chosen)

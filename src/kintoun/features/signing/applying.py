@@ -1,0 +1,207 @@
+"""Writing a plan: records, metadata, tracking fields, and what is remembered of it, in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from kintoun.features.signing.comparing import Difference
+from kintoun.features.signing.planning import Plan, Target
+from kintoun.features.signing.reading import records_of
+from kintoun.features.signing.review import Step
+from kintoun.features.signing.state import Edition, State, state_in, state_path
+from kintoun.model import json, timestamps
+from kintoun.model.changes import Action, Change
+from kintoun.model.paths import ListPath, Path, bucket_path
+from kintoun.model.permissions import EVERYONE, NO_GRANTS, acl_text, with_author
+from kintoun.resources.context import Context, Work
+from kintoun.storage.rows import Stored
+from kintoun.storage.unit import Needs
+
+SIGNER_USER = "plugin:remote-settings"
+"""The user id in whose name the signer writes."""
+
+SIGNATURE_FIELDS = ("signatures", "signature")
+PUBLISHED_FIELDS = ("flags", "attachment", "schema", "sort", "displayFields")
+"""The attributes of a source's metadata that its targets get (signing section 9)."""
+
+AT_ONCE = 5000
+"""Rows that are fetched in one statement."""
+
+BETWEEN = 200
+"""Records after which others get their turn: a publication of many takes a while."""
+
+
+@contextmanager
+def as_the_signer(context: Context) -> Iterator[None]:
+    """Write where nobody else may: the guards of this feature let changes pass meanwhile."""
+    before = context.notes.get(SIGNER_USER)
+    context.notes[SIGNER_USER] = True
+    try:
+        yield
+    finally:
+        context.notes[SIGNER_USER] = before
+
+
+def is_the_signer(context: Context) -> bool:
+    return bool(context.notes.get(SIGNER_USER))
+
+
+async def is_there(work: Work, path: Path) -> bool:
+    """Whether an object is there, and not deleted."""
+    row = await work.unit.object(path)
+    return row is not None and not row.deleted
+
+
+async def apply(work: Work, target: Target) -> None:
+    """Write the records of a target as they were signed, and make what has to be there before them."""
+    unit = work.unit
+    records = records_of(target.path)
+    is_new = not target.position.number
+    if is_new:
+        await _create(work, bucket_path(target.path.ids[0]), {"write": [work.context.author]})
+        await _create(work, target.path, {"read": [EVERYONE]})
+        # The list began a moment after its records were signed; nobody has seen it yet.
+        await unit.set_clock(records, (target.placed[0].timestamp if target.placed else target.timestamp) - 1)
+    await _fetch(work, [records.object(each.id) for each in target.placed])
+    for n, placed in enumerate(target.placed):
+        path = records.object(placed.id)
+        if placed.body is None:
+            tombstone = {"id": placed.id, "last_modified": placed.timestamp, "deleted": True}
+            row = Stored(placed.id, placed.timestamp, True, json.encode_text(tombstone), NO_GRANTS)
+        else:
+            row = Stored(placed.id, placed.timestamp, False, placed.body, NO_GRANTS)
+        await place(work, path, row)
+        if n % BETWEEN == BETWEEN - 1:
+            await asyncio.sleep(0)
+    if is_new:
+        await unit.set_clock(records, target.timestamp)
+
+
+async def _create(work: Work, path: Path, grants: Mapping[str, Sequence[str]]) -> None:
+    if not await is_there(work, path):
+        await write(work, path, {}, acl_text(grants))
+
+
+async def restore(work: Work, records: ListPath, changes: Sequence[Difference]) -> None:
+    """Write records of a source as they were published, with timestamps of now and the ACLs they have."""
+    await _fetch(work, [records.object(name) for name, _ in changes])
+    for n, (name, attributes) in enumerate(changes):
+        path = records.object(name)
+        before = await work.unit.object(path)
+        if attributes is None:
+            clock = await work.unit.standing(records)
+            timestamp = timestamps.following(clock.timestamp, timestamps.now())
+            tombstone = {"id": name, "last_modified": timestamp, "deleted": True}
+            await place(work, path, Stored(name, timestamp, True, json.encode_text(tombstone), NO_GRANTS))
+        else:
+            grants = before.grants if before is not None and not before.deleted else NO_GRANTS
+            await write(work, path, attributes, grants)
+        if n % BETWEEN == BETWEEN - 1:
+            await asyncio.sleep(0)
+
+
+async def _fetch(work: Work, paths: Sequence[Path]) -> None:
+    for n in range(0, len(paths), AT_ONCE):
+        await work.unit.prepare([Needs((), (), tuple(paths[n : n + AT_ONCE]))])
+
+
+async def place(work: Work, path: Path, row: Stored) -> None:
+    """Write a finished row of a record, and tell the hooks."""
+    since = (await work.unit.standing(path.list)).timestamp
+    before = await work.unit.object(path)
+    await work.unit.place(path, row)
+    await _tell(work, path, before, row, since)
+
+
+async def write(work: Work, path: Path, attributes: dict[str, Any], grants: str) -> Stored:
+    """Write an object, and tell the hooks."""
+    since = (await work.unit.standing(path.list)).timestamp
+    before = await work.unit.object(path)
+    row = await work.unit.put(path, attributes, grants)
+    await _tell(work, path, before, row, since)
+    return row
+
+
+async def delete(work: Work, path: Path) -> None:
+    """Delete an object, and tell the hooks."""
+    since = (await work.unit.standing(path.list)).timestamp
+    before = await work.unit.object(path)
+    row = await work.unit.delete(path)
+    await _tell(work, path, before, row, since)
+
+
+async def _tell(work: Work, path: Path, before: Stored | None, row: Stored, since: int) -> None:
+    live = before is not None and not before.deleted
+    action: Action = "delete" if row.deleted else "update" if live else "create"
+    change = Change(
+        action,
+        path,
+        before.body if before is not None and live else None,
+        row.body,
+        row.grants,
+        row.timestamp,
+        SIGNER_USER,
+        old_grants=before.grants if before is not None and live else None,
+        old_timestamp=before.timestamp if before is not None else None,
+        since=since,
+    )
+    await work.context.changed(change)
+
+
+async def describe(
+    work: Work, target: Target, source: Mapping[str, Any], attributes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write the metadata of a target: its signatures, and what its source has to say."""
+    row = await work.unit.object(target.path)
+    assert row is not None, "it was there or has been made"
+    metadata: dict[str, Any] = json.decode(row.body.encode())
+    del metadata["last_modified"]
+    metadata |= {name: source[name] for name in PUBLISHED_FIELDS if name in source}
+    metadata |= attributes
+    await write(work, target.path, metadata, row.grants)
+    return metadata
+
+
+async def update_source(
+    work: Work, source: Path, fields: Mapping[str, Any], writers: Sequence[str] = ()
+) -> None:
+    """Set fields of a source's metadata, if it is there, and let more principals write it."""
+    row = await work.unit.object(source)
+    if row is None or row.deleted:
+        return
+    metadata: dict[str, Any] = json.decode(row.body.encode())
+    del metadata["last_modified"]
+    grants = row.grants
+    for principal in writers:
+        grants = with_author(grants, principal)
+    await write(work, source, {**metadata, **fields}, grants)
+
+
+async def remember(work: Work, plan: Plan) -> None:
+    """Write down what the targets now have, and whom the next approval may not come from."""
+    unit = work.unit
+    state = state_in(await unit.object(state_path(plan.workflow.source)))
+    editions = dict(state.editions)
+    source = await unit.clock(records_of(plan.workflow.source))
+    for target in plan.targets:
+        clock = await unit.clock(records_of(target.path))
+        if clock is None or clock.list is None:
+            continue
+        number = target.before.number + 1 if target.before is not None else 1
+        at = (source.list or 0, source.timestamp) if source is not None else (0, 0)
+        if plan.step is Step.RESIGN:
+            before, position = target.before, target.position
+            known = before is not None and (before.list, before.timestamp) == (position.number, position.timestamp)
+            at = (before.source, before.until) if before is not None and known else (0, 0)
+        editions[str(target.path)] = Edition(clock.list, target.timestamp, target.digest, *at, number)
+    if plan.step is Step.ROLL_BACK and source is not None and (destination := plan.workflow.destination):
+        edition = state.edition(destination)
+        if edition is not None:
+            editions[str(destination)] = edition._replace(source=source.list or 0, until=source.timestamp)
+    emptied = plan.step in (Step.CREATE, Step.APPROVE, Step.ROLL_BACK, Step.DELETE)
+    editors = () if emptied else state.editors
+    review = plan.review if plan.step is Step.REQUEST else None if emptied else state.review
+    await State(0, editors, review, editions).save(unit, plan.workflow.source)

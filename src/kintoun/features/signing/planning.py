@@ -1,0 +1,272 @@
+"""Plans of publications: what targets will hold, to the byte and to the timestamp, before it is signed."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from kintoun.features.signing.canonical_list import CanonicalList, Remembered
+from kintoun.features.signing.comparing import Difference, differences, review_digest
+from kintoun.features.signing.reading import Candidate, Position, candidates, positions, records, records_of
+from kintoun.features.signing.resources import Workflow
+from kintoun.features.signing.review import Step
+from kintoun.features.signing.signable import fragment
+from kintoun.features.signing.state import Edition, State, state_in, state_path
+from kintoun.model import json, timestamps
+from kintoun.model.errors import INVALID_POSTED_DATA, ProtocolError
+from kintoun.model.paths import Path
+from kintoun.storage import Store
+from kintoun.storage.rows import Wanted
+
+T = TypeVar("T")
+
+FEW = 200
+"""Records up to which work on them is done in the event loop."""
+
+CHANGED_SINCE = "Collection has changed since the review was requested"
+UNSIGNABLE = "{}/records/{} cannot be signed: correct it in the source"
+NOT_OURS = "{} does not hold what was signed last: it has to be published again"
+
+
+class Placed(NamedTuple):
+    """A record as it will stand in a target; without a body it is deleted."""
+
+    id: str
+    timestamp: int
+    body: str | None
+
+
+class Target(NamedTuple):
+    """What a target will hold, and the bytes of it that are signed, with their SHA-256 in hexadecimal."""
+
+    path: Path
+    position: Position
+    before: Edition | None
+    placed: Sequence[Placed]
+    timestamp: int
+    signed: bytes
+    digest: str
+
+
+class Plan(NamedTuple):
+    """A publication. It holds as long as its positions and the version of the source's state do.
+
+    `restored` is what becomes of the source's own records when it is rolled back. `changes` counts the
+    records that differ, `size` is that of those that are written, in bytes.
+    """
+
+    workflow: Workflow
+    step: Step
+    version: int
+    positions: Sequence[Position]
+    targets: Sequence[Target]
+    restored: Sequence[Difference] = ()
+    review: str | None = None
+    changes: int = 0
+    size: int = 0
+
+
+class Ground(NamedTuple):
+    """What a plan begins with."""
+
+    workflow: Workflow
+    state: State
+    stands: dict[Path, Position]
+
+    @property
+    def numbers(self) -> tuple[int, int, int]:
+        """The numbers of the lists of source, preview and destination."""
+        workflow = self.workflow
+        preview = self.stands[workflow.preview].number if workflow.preview is not None else 0
+        return self.stands[workflow.source].number, preview, self.stands[workflow.destination].number
+
+    def edition(self, target: Path) -> Edition | None:
+        """What is known of the present content of a target's list."""
+        edition, position = self.state.edition(target), self.stands[target]
+        if edition is None or (edition.list, edition.timestamp) != (position.number, position.timestamp):
+            return None
+        return edition
+
+    def since(self) -> int:
+        """The timestamp of the source up to which all targets have its changes, 0 if that is not known."""
+        source = self.stands[self.workflow.source]
+        known = []
+        for target in self.workflow.targets:
+            edition = self.edition(target)
+            if edition is None or edition.source != source.number or edition.until < source.watermark:
+                return 0
+            known.append(edition.until)
+        return min(known)
+
+
+class Planner:
+    """Makes plans. `room` is for what was published last, in bytes."""
+
+    def __init__(self, store: Store, room: int) -> None:
+        self._store = store
+        self._remembered = Remembered(room)
+
+    async def plan(self, workflow: Workflow, step: Step) -> Plan:
+        """What a step will publish. Raises ProtocolError when it cannot be signed, or must not be."""
+        ground = await self._survey(workflow)
+        stands = tuple(ground.stands.values())
+        if step is Step.RESIGN:
+            targets = [await self._as_it_is(ground, path) for path in workflow.targets]
+            return Plan(workflow, step, ground.state.version, stands, targets)
+        published = targets_of(step, workflow)
+        held = {path: await self._held(ground, path) for path in published}
+        since = ground.since() if all(known for _, known in held.values()) else 0
+        found = await self._candidates(ground, step, since)
+        plan, changes = await aside(len(found), lambda: _differing(ground, step, stands, found))
+        made = [await self._target(ground, path, changes[path], held[path][0]) for path in published]
+        size = sum(len(each.body or "") for each in made[-1].placed) if made else 0
+        return plan._replace(targets=made, size=size)
+
+    async def _survey(self, workflow: Workflow) -> Ground:
+        row = (await self._store.read(Wanted(points=(state_path(workflow.source),)))).points[0]
+        paths = (workflow.source, *workflow.targets)
+        stands = await positions(self._store, [records_of(path) for path in paths])
+        return Ground(workflow, state_in(row), dict(zip(paths, stands, strict=True)))
+
+    async def _candidates(self, ground: Ground, step: Step, since: int) -> list[Candidate]:
+        source, preview, destination = ground.numbers
+        if step in (Step.CREATE, Step.DELETE):
+            return await candidates(self._store, 0, preview, destination, 0)
+        return await candidates(self._store, source, preview, destination, since)
+
+    async def _held(self, ground: Ground, path: Path) -> tuple[CanonicalList, bool]:
+        """What a target holds, and whether that is what was signed last."""
+        position, edition = ground.stands[path], ground.edition(path)
+        if edition is not None:
+            known = self._remembered.get(position.number, edition.digest)
+            if known is not None:
+                return known, True
+        if not position.live:
+            return CanonicalList.of(()), edition is not None
+        rows = await records(self._store, position.number)
+        if edition is not None:
+            found = await aside(len(rows), lambda: _as_stored(rows))
+            if await aside(len(rows), lambda: digest_of(found.envelope(position.timestamp))) == edition.digest:
+                return found, True
+        return await aside(len(rows), lambda: _as_decoded(rows)), False
+
+    async def _as_it_is(self, ground: Ground, path: Path) -> Target:
+        """What a target holds, to be signed again: only what was signed before, or is what the source has."""
+        position, edition = ground.stands[path], ground.edition(path)
+        rows = await records(self._store, position.number) if position.live else []
+        found = await aside(len(rows), lambda: _as_stored(rows))
+        target = await self._target(ground, path, (), found)
+        if edition is not None and target.digest == edition.digest:
+            return target
+        target = await self._target(ground, path, (), await aside(len(rows), lambda: _as_decoded(rows)))
+        if edition is not None and target.digest == edition.digest:
+            return target
+        if ground.state.edition(path) is None and await self._is_source(ground, path):
+            return target
+        raise ProtocolError(400, INVALID_POSTED_DATA, NOT_OURS.format(path))
+
+    async def _is_source(self, ground: Ground, path: Path) -> bool:
+        """Whether a target holds what the source does."""
+        if not ground.stands[path].live:
+            return True
+        found = await self._candidates(ground, Step.APPROVE, 0)
+        role = "destination" if path == ground.workflow.destination else "preview"
+        return not await aside(len(found), lambda: differences(found, "source", role))
+
+    async def _target(
+        self, ground: Ground, path: Path, changes: Sequence[Difference], held: CanonicalList
+    ) -> Target:
+        position = ground.stands[path]
+
+        def make() -> Target:
+            placed, timestamp = _placed(position, changes)
+            bodies = {each.id: each.body.encode() if each.body is not None else None for each in placed}
+            holds = held.changed(bodies) if bodies else held
+            if (unsignable := holds.gap()) is not None:
+                raise ProtocolError(400, INVALID_POSTED_DATA, UNSIGNABLE.format(path, unsignable))
+            signed = holds.envelope(timestamp)
+            digest = digest_of(signed)
+            if position.number:
+                self._remembered.put(position.number, digest, holds)
+            before = ground.state.edition(path)
+            return Target(path, position, before, placed, timestamp, signed, digest)
+
+        return await aside(len(held) + len(changes), make)
+
+
+def targets_of(step: Step, workflow: Workflow) -> tuple[Path, ...]:
+    """The targets that a step writes."""
+    if step in (Step.REQUEST, Step.ROLL_BACK):
+        return () if workflow.preview is None else (workflow.preview,)
+    return workflow.targets
+
+
+def digest_of(signed: bytes) -> str:
+    return hashlib.sha256(signed).hexdigest()
+
+
+def _differing(
+    ground: Ground, step: Step, stands: Sequence[Position], found: Sequence[Candidate]
+) -> tuple[Plan, dict[Path, list[Difference]]]:
+    """What differs, by target, and the plan as far as it follows from that."""
+    workflow = ground.workflow
+    changes: dict[Path, list[Difference]] = {}
+    wanted = "destination" if step is Step.ROLL_BACK else "source"
+    for path in targets_of(step, workflow):
+        role = "destination" if path == workflow.destination else "preview"
+        changes[path] = differences(found, wanted, role)
+    plan = Plan(workflow, step, ground.state.version, stands, ())
+    count = len(changes[workflow.destination]) if workflow.destination in changes else 0
+    if step is Step.ROLL_BACK:
+        restored = differences(found, "destination", "source")
+        count = len(restored) + sum(map(len, changes.values()))
+        return plan._replace(restored=restored, changes=count), changes
+    if step in (Step.REQUEST, Step.APPROVE):
+        to_publish = changes.get(workflow.destination)
+        if to_publish is None:
+            to_publish = differences(found, "source", "destination")
+        edition = ground.state.edition(workflow.destination)
+        review = review_digest(edition.digest if edition is not None else "", to_publish)
+        if step is Step.APPROVE and workflow.review and review != ground.state.review:
+            raise ProtocolError(400, INVALID_POSTED_DATA, CHANGED_SINCE)
+        if step is Step.REQUEST:
+            count = len(changes[workflow.preview] if workflow.preview is not None else to_publish)
+        plan = plan._replace(review=review)
+    return plan._replace(changes=count), changes
+
+
+def _placed(position: Position, changes: Sequence[Difference]) -> tuple[list[Placed], int]:
+    """Records with the timestamps that they will have, and the list's."""
+    first = timestamps.following(position.timestamp, timestamps.now())
+    placed = []
+    for timestamp, (name, attributes) in enumerate(changes, first):
+        body = None if attributes is None else fragment({**attributes, "last_modified": timestamp}).decode()
+        placed.append(Placed(name, timestamp, body))
+    if placed:
+        return placed, placed[-1].timestamp
+    return placed, position.timestamp if position.number else first
+
+
+def _as_stored(rows: Iterable[tuple[str, str]]) -> CanonicalList:
+    """Records that this server published: their bodies are canonical."""
+    return CanonicalList.of((name, body.encode()) for name, body in rows)
+
+
+def _as_decoded(rows: Iterable[tuple[str, str]]) -> CanonicalList:
+    """Records that came here in another way, with gaps for those that cannot be signed."""
+
+    def fragments() -> Iterator[tuple[str, bytes]]:
+        for name, body in rows:
+            try:
+                yield name, fragment(json.decode(body.encode()))
+            except ProtocolError:
+                yield name, b""
+
+    return CanonicalList.of(fragments())
+
+
+async def aside(size: int, work: Callable[[], T]) -> T:
+    """The result of work on so many records: in a thread, unless they are few."""
+    return work() if size <= FEW else await asyncio.to_thread(work)

@@ -1,0 +1,69 @@
+"""The settings of the workflow: what is edited where, reviewed or not, and published where."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta, field
+
+from kintoun.settings import Count, Section
+
+DEFAULT_RESOURCES = "/buckets/main-workspace -> /buckets/main-preview -> /buckets/main"
+
+
+class WorkflowSection(Section, frozen=True):
+    """What is published from where to where, and who has to agree."""
+
+    resources: Annotated[
+        str,
+        Meta(
+            description="One line for each: `source -> destination`, or `source -> preview -> destination`, all "
+            "of them buckets (`/buckets/B`) or all of them collections (`/buckets/B/collections/C`, or `B/C`)."
+        ),
+    ] = DEFAULT_RESOURCES
+    to_review_enabled: Annotated[
+        bool, Meta(description="Publish only what somebody else than its editors has approved.")
+    ] = False
+    overrides: Annotated[
+        dict[str, Any],
+        Meta(
+            description="Settings of single sources: `BUCKET.to_review_enabled`, `BUCKET.COLLECTION."
+            "to_review_enabled`. A part with a `(` in it is a regular expression for the whole of a name."
+        ),
+    ] = field(default_factory=dict)
+    auto_create_resources: Annotated[
+        bool, Meta(description="Create the sources when the server starts, if they are missing.")
+    ] = False
+    auto_create_resources_principals: Annotated[
+        list[str], Meta(description="Who may write the sources that are created so.")
+    ] = field(default_factory=lambda: ["system.Authenticated"])
+    hard_delete_destination_on_source_deletion: Annotated[
+        bool,
+        Meta(
+            description="Delete the preview and the destination with their source; otherwise they stay, "
+            "empty and signed, so that clients learn that everything was deleted."
+        ),
+    ] = False
+    cache_bytes: Annotated[
+        Count,
+        Meta(
+            description="Memory of each worker for what it has published last, in bytes, so that one more "
+            "change does not read all of it again."
+        ),
+    ] = 64 * 1024 * 1024
+
+
+KINTO_KEYS = {
+    **{
+        f"signer.{name}": name
+        for name in (
+            "resources",
+            "to_review_enabled",
+            "auto_create_resources",
+            "auto_create_resources_principals",
+            "hard_delete_destination_on_source_deletion",
+        )
+    },
+    "signer.*": "overrides",
+}
+"""The keys of a Kinto ini that are settings of the workflow."""
