@@ -1,1 +1,98 @@
-"""Signing: who signs what is published, and the certificate chains that vouch for it."""
+"""Signing: what is edited in one place is reviewed, signed, and published in another.
+
+`review` is the workflow as a function; `resources` says which collections take part. `reacting` follows what
+clients do to sources, `guarding` keeps them from what is published. `planning` and `publishing` make what is
+signed outside of transactions, `applying` commits it. `signers` sign, `chains` vouch for them, `renewal` and
+`resigning` see to it that what is published never expires.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import kintoun
+from kintoun.features.signing.applying import SIGNER_USER
+from kintoun.features.signing.chains import MIGRATIONS, Chains, base_url
+from kintoun.features.signing.creating import creator
+from kintoun.features.signing.guarding import Guard
+from kintoun.features.signing.naming import Naming
+from kintoun.features.signing.publishing import Publisher, Sign
+from kintoun.features.signing.reacting import Reactions
+from kintoun.features.signing.renewal import Renewal
+from kintoun.features.signing.resigning import Resigning
+from kintoun.features.signing.resources import EDITORS, REVIEWERS, Resources
+from kintoun.features.signing.signers import Signers, sign_all
+from kintoun.features.signing.state import WORKSPACE
+from kintoun.features.signing.workflow import KINTO_KEYS, SigningSettings
+from kintoun.model.kinds import BUCKET, COLLECTION, RECORD, register
+from kintoun.model.paths import Path
+from kintoun.plugin import Plugin, Registry
+
+CAPABILITY = "signer"
+
+
+class Signing(Plugin):
+    """The feature."""
+
+    name = "signing"
+    settings = SigningSettings
+    migrations = MIGRATIONS
+    kinto_includes = ("kinto_signer", "kinto_remote_settings", "kinto_remote_settings.signer")
+    kinto_keys: ClassVar[Mapping[str, str]] = KINTO_KEYS
+
+    def setup(self, registry: Registry, settings: Any) -> None:
+        settings = settings or SigningSettings()
+        service = registry.service
+        try:
+            resources = Resources(settings)
+        except ValueError as error:
+            raise ValueError(f"signing: {error}") from error
+        register(WORKSPACE)
+        chains = Chains(service.store, base_url(settings.chains_url, registry.settings))
+        registry.endpoint(chains.endpoint())
+        signers = Signers(settings, chains.keep)
+        self.publisher = Publisher(service, signing_with(signers), settings.cache_bytes)
+        guard = Guard(resources, self.publisher.extensions)
+        reactions = Reactions(
+            resources, self.publisher, hard=settings.hard_delete_destination_on_source_deletion
+        )
+        registry.before_commit(guard.check, BUCKET, COLLECTION, RECORD)
+        registry.react(reactions.react, COLLECTION, RECORD)
+        # Before the others, who may have to say more of what this one adds.
+        service.widen.insert(0, reactions.widen)
+        registry.heartbeat(CAPABILITY, signers.check)
+        registry.background(Renewal(settings).renew, lease="signing-renewal")
+        registry.background(Resigning(service.store, resources, signers, self.publisher).run, lease="signing")
+        if settings.auto_create_resources:
+            principals = settings.auto_create_resources_principals
+            registry.background(creator(service, resources, principals), lease="signing-resources")
+        self._tell(registry, resources)
+
+    @staticmethod
+    def _tell(registry: Registry, resources: Resources) -> None:
+        registry.capability(
+            CAPABILITY,
+            "Digital signatures for integrity and authenticity of records.",
+            f"{registry.settings.project.docs}concepts/review/",
+            version=kintoun.__version__,
+            plugin_userid=SIGNER_USER,
+            group_check_enabled=True,
+            editors_group=EDITORS,
+            reviewers_group=REVIEWERS,
+            to_review_enabled=resources.review,
+            resources=resources.as_json(),
+        )
+        if resources.has_patterns:
+            naming = Naming(registry.service, resources, registry.service.capabilities[CAPABILITY])
+            registry.after_commit(naming.committed)
+            registry.background(naming.refresh)
+
+
+def signing_with(signers: Signers) -> Sign:
+    """How publications are signed."""
+
+    async def sign(source: Path, data: bytes) -> Sequence[Mapping[str, Any]]:
+        return await sign_all(signers.for_collection(*source.ids), data)
+
+    return sign

@@ -194,7 +194,10 @@ async def remember(work: Work, plan: Plan) -> None:
         at = (source.list or 0, source.timestamp) if source is not None else (0, 0)
         if plan.step is Step.RESIGN:
             before, position = target.before, target.position
-            known = before is not None and (before.list, before.timestamp) == (position.number, position.timestamp)
+            known = before is not None and (before.list, before.timestamp) == (
+                position.number,
+                position.timestamp,
+            )
             at = (before.source, before.until) if before is not None and known else (0, 0)
         editions[str(target.path)] = Edition(clock.list, target.timestamp, target.digest, *at, number)
     if plan.step is Step.ROLL_BACK and source is not None and (destination := plan.workflow.destination):

@@ -34,7 +34,7 @@ class CanonicalList:
         return len(self._ids)
 
     @property
-    def bytes(self) -> int:
+    def memory(self) -> int:
         """About how much memory it takes, in bytes."""
         return len(self._fragments) + 100 * len(self._ids)
 
@@ -97,11 +97,11 @@ class Remembered:
     def put(self, number: int, digest: str, records: CanonicalList) -> None:
         """Remember the records of a list in place of older ones."""
         if number in self._lists:
-            self._used -= self._lists.pop(number)[1].bytes
-        if records.bytes > self._room:
+            self._used -= self._lists.pop(number)[1].memory
+        if records.memory > self._room:
             return
         self._lists[number] = digest, records
-        self._used += records.bytes
+        self._used += records.memory
         while self._used > self._room:
             _, (_, dropped) = self._lists.popitem(last=False)
-            self._used -= dropped.bytes
+            self._used -= dropped.memory

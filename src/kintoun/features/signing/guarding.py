@@ -69,15 +69,15 @@ class Guard:
     async def _publishes_to(self, work: Work, bucket: str) -> bool:
         """Whether a source is there that has its preview or destination in a bucket."""
         for resource in self._resources.all:
-            if any(target.bucket == bucket for target in resource.targets):
-                if await _is_there(work, resource.source):
-                    return True
+            here = any(target.bucket == bucket for target in resource.targets)
+            if here and await _is_there(work, resource.source):
+                return True
         return False
 
 
 async def _is_there(work: Work, source: Place) -> bool:
     if source.collection is not None:
-        return await is_there(work, collection_path(*source))
+        return await is_there(work, collection_path(source.bucket, source.collection))
     if not await is_there(work, bucket_path(source.bucket)):
         return False
     clock = await work.unit.clock(ListPath(COLLECTION, (source.bucket,)))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from kintoun.features.signing.canonical_list import CanonicalList, Remembered
-from kintoun.features.signing.comparing import Difference, differences, review_digest
+from kintoun.features.signing.comparing import Difference, Role, differences, review_digest
 from kintoun.features.signing.reading import Candidate, Position, candidates, positions, records, records_of
 from kintoun.features.signing.resources import Workflow
 from kintoun.features.signing.review import Step
@@ -148,7 +148,10 @@ class Planner:
         rows = await records(self._store, position.number)
         if edition is not None:
             found = await aside(len(rows), lambda: _as_stored(rows))
-            if await aside(len(rows), lambda: digest_of(found.envelope(position.timestamp))) == edition.digest:
+            if (
+                await aside(len(rows), lambda: digest_of(found.envelope(position.timestamp)))
+                == edition.digest
+            ):
                 return found, True
         return await aside(len(rows), lambda: _as_decoded(rows)), False
 
@@ -172,7 +175,7 @@ class Planner:
         if not ground.stands[path].live:
             return True
         found = await self._candidates(ground, Step.APPROVE, 0)
-        role = "destination" if path == ground.workflow.destination else "preview"
+        role = role_of(ground.workflow, path)
         return not await aside(len(found), lambda: differences(found, "source", role))
 
     async def _target(
@@ -203,6 +206,10 @@ def targets_of(step: Step, workflow: Workflow) -> tuple[Path, ...]:
     return workflow.targets
 
 
+def role_of(workflow: Workflow, target: Path) -> Role:
+    return "destination" if target == workflow.destination else "preview"
+
+
 def digest_of(signed: bytes) -> str:
     return hashlib.sha256(signed).hexdigest()
 
@@ -213,10 +220,9 @@ def _differing(
     """What differs, by target, and the plan as far as it follows from that."""
     workflow = ground.workflow
     changes: dict[Path, list[Difference]] = {}
-    wanted = "destination" if step is Step.ROLL_BACK else "source"
+    wanted: Role = "destination" if step is Step.ROLL_BACK else "source"
     for path in targets_of(step, workflow):
-        role = "destination" if path == workflow.destination else "preview"
-        changes[path] = differences(found, wanted, role)
+        changes[path] = differences(found, wanted, role_of(workflow, path))
     plan = Plan(workflow, step, ground.state.version, stands, ())
     count = len(changes[workflow.destination]) if workflow.destination in changes else 0
     if step is Step.ROLL_BACK:

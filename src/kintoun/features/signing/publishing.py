@@ -20,7 +20,6 @@ from kintoun.features.signing.review import Metadata, Step, outcome
 from kintoun.features.signing.state import Edition, state_in, state_path, states_of
 from kintoun.http.requests import Request
 from kintoun.http.routing import PREFIX
-from kintoun.model import json
 from kintoun.model.changes import Change
 from kintoun.model.errors import CONSTRAINT_VIOLATED, INVALID_POSTED_DATA, ProtocolError
 from kintoun.model.kinds import RECORD
@@ -35,13 +34,13 @@ MIXED = "A batch cannot change the records of a collection and then publish them
 BUSY = "The collection is being written, please retry."
 
 Sign = Callable[[Path, bytes], Awaitable[Sequence[Mapping[str, Any]]]]
-"""Signs data for a source: `signatures` of the metadata. Raises ProtocolError when a signer is unavailable."""
+"""Signs data for a source, as the `signatures` of metadata. Raises ProtocolError when it cannot be signed."""
 
 
 class Published(NamedTuple):
     """A target as it is being published, for whoever adds to that.
 
-    `timestamp` (milliseconds) and `digest` (SHA-256, hexadecimal, of what is signed) are those of its records,
+    `timestamp` (milliseconds) is that of its records, `digest` SHA-256 of what is signed, in hexadecimal;
     `before` is its last edition, and `number` that of this one.
     """
 
@@ -60,7 +59,7 @@ class Extension(Protocol):
     fields: Sequence[str]
 
     async def attest(self, published: Published) -> Mapping[str, Any]:
-        """More attributes for the target's metadata, made outside of any transaction. Raises ProtocolError."""
+        """More attributes for the metadata, made outside of any transaction. Raises ProtocolError."""
         ...
 
     async def record(self, work: Work, published: Published, metadata: Metadata) -> None:
@@ -112,8 +111,7 @@ class Publisher:
         """
         context = work.context
         _refuse_mixture(context, workflow, change)
-        key = (step, workflow.source)
-        signed: Signed | None = context.notes.get(key)
+        signed: Signed | None = context.notes.get(_note(workflow, step))
         if signed is None or not await signed.holds(work):
             raise Unsigned(self, context, workflow, step)
         with applying.as_the_signer(context):
@@ -152,9 +150,7 @@ class Publisher:
         if step is not Step.DELETE:
             preview = workflow.preview is not None
             now = datetime.now(UTC)
-            fields = outcome(
-                step, old, new, work.context.author, now, preview=preview, commented=commented
-            )
+            fields = outcome(step, old, new, work.context.author, now, preview=preview, commented=commented)
             writers = workflow.groups if step is Step.CREATE else ()
             await applying.update_source(work, workflow.source, fields, writers)
         if step is Step.APPROVE:
@@ -190,13 +186,18 @@ class Unsigned(Awaited):
         self._step = step
 
     async def obtain(self) -> Needs:
-        notes, key = self._context.notes, (self._step, self._workflow.source)
-        attempts = notes[key, "attempts"] = notes.get((key, "attempts"), 0) + 1
+        notes, note = self._context.notes, _note(self._workflow, self._step)
+        attempts = notes[f"{note} attempts"] = notes.get(f"{note} attempts", 0) + 1
         if attempts > ATTEMPTS:
             retry = str(self._context.service.settings.http.retry_after_seconds)
             raise ProtocolError(409, CONSTRAINT_VIOLATED, BUSY, headers=(("Retry-After", retry),))
-        signed = notes[key] = await self._publisher.prepare(self._workflow, self._step)
+        signed = notes[note] = await self._publisher.prepare(self._workflow, self._step)
         return needs_of(signed.plan)
+
+
+def _note(workflow: Workflow, step: Step) -> str:
+    """Under which name a request keeps what was signed for it."""
+    return f"{step.name} {workflow.source}"
 
 
 def published_of(plan: Plan, target: Target) -> Published:

@@ -94,9 +94,7 @@ class Reactions:
         state = state_in(await work.unit.object(state_path(workflow.source)))
         editors, reviewers = workflow.groups
         caller = Caller(context.user, editors in context.principals, reviewers in context.principals)
-        config = Config(
-            workflow.review, workflow.editors.id, workflow.reviewers.id, frozenset(state.editors)
-        )
+        config = Config(workflow.review, workflow.editors.id, workflow.reviewers.id, frozenset(state.editors))
         step = step_of(change.old, change.new, caller, config)
         if step is Step.NOTHING:
             return

@@ -72,7 +72,9 @@ async def positions(store: Store, paths: Sequence[ListPath]) -> list[Position]:
     return [position_of(path, each.clock) for path, each in zip(paths, found, strict=True)]
 
 
-async def candidates(store: Store, source: int, preview: int, destination: int, since: int) -> list[Candidate]:
+async def candidates(
+    store: Store, source: int, preview: int, destination: int, since: int
+) -> list[Candidate]:
     """What may differ between the lists of these numbers: what changed in the source after `since`.
 
     From the beginning (0) it is everything that any of them has.

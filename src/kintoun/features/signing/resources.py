@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from kintoun.features.signing.workflow import WorkflowSection
+from kintoun.features.signing.workflow import SigningSettings
 from kintoun.model.kinds import BUCKET, COLLECTION
 from kintoun.model.matching import matches, pattern_error
 from kintoun.model.paths import Path, collection_path, group_path
@@ -85,20 +85,20 @@ class Workflow(NamedTuple):
 class Resources:
     """The configured resources. Raises ValueError for settings that contradict themselves."""
 
-    def __init__(self, settings: WorkflowSection) -> None:
+    def __init__(self, settings: SigningSettings) -> None:
         self.review = settings.to_review_enabled
         self.all = [parse_line(line) for line in settings.resources.splitlines() if line.strip()]
         _check(self.all)
         self._overrides: Mapping[str, Any] = settings.overrides
-        self._patterns = [_pattern(key, settings.overrides[key]) for key in self._overrides if _is_pattern(key)]
+        self._patterns = [
+            _pattern(key, settings.overrides[key]) for key in self._overrides if _is_pattern(key)
+        ]
         for key, value in settings.overrides.items():
             if key.endswith(f".{_REVIEW}"):
                 _flag(key, value)
         self._by_source = {resource.source: resource for resource in self.all}
         self.source_buckets = frozenset(resource.source.bucket for resource in self.all)
-        self.target_buckets = frozenset(
-            target.bucket for resource in self.all for target in resource.targets
-        )
+        self.target_buckets = frozenset(target.bucket for resource in self.all for target in resource.targets)
         self.source = lru_cache(maxsize=4096)(self._source)
         self.target = lru_cache(maxsize=4096)(self._target)
 
@@ -125,8 +125,13 @@ class Resources:
 
     def setting(self, bucket: str, collection: str | None, name: str) -> Any:
         """What the overrides say for a source, the narrowest first; None when they say nothing."""
-        places = [bucket] if collection is None else [f"{bucket}.{collection}", f"{bucket}_{collection}", bucket]
-        return next((self._overrides[key] for key in (f"{at}.{name}" for at in places) if key in self._overrides), None)
+        places = (
+            [bucket] if collection is None else [f"{bucket}.{collection}", f"{bucket}_{collection}", bucket]
+        )
+        return next(
+            (self._overrides[key] for key in (f"{at}.{name}" for at in places) if key in self._overrides),
+            None,
+        )
 
     def _reviewed(self, bucket: str, collection: str | None) -> bool:
         exact = [f"{bucket}.{collection}", f"{bucket}_{collection}"] if collection is not None else []
@@ -151,7 +156,9 @@ class Resources:
     def as_json(self, singled_out: tuple[tuple[str, str], ...] = ()) -> list[dict[str, Any]]:
         """The resources as the capability shows them: those with settings of their own by name too."""
         shown = {resource.source: resource for resource in self.all}
-        named = [tuple(key.split(".")[:2]) for key in self._overrides if key.count(".") >= 2 and "(" not in key]
+        named = [
+            tuple(key.split(".")[:2]) for key in self._overrides if key.count(".") >= 2 and "(" not in key
+        ]
         for bucket, collection in (*named, *singled_out):
             general = self._by_source.get(Place(bucket, None))
             if general is not None and Place(bucket, collection) not in shown:
@@ -170,7 +177,9 @@ def parse_line(line: str) -> Resource:
     """The resource that a line of the setting describes. Raises ValueError."""
     uris = [uri for uri in _SEPARATORS.split(line.strip()) if uri]
     if len(uris) not in (2, 3):
-        raise ValueError(f"{line.strip()!r} is not `source -> destination` or `source -> preview -> destination`")
+        raise ValueError(
+            f"{line.strip()!r} is not `source -> destination` or `source -> preview -> destination`"
+        )
     places = [_place(uri) for uri in uris]
     if len({place.collection is None for place in places}) > 1:
         raise ValueError(f"{line.strip()!r} names buckets and collections")

@@ -53,7 +53,7 @@ class Caller(NamedTuple):
 
 
 class Config(NamedTuple):
-    """How a source is reviewed: whether at all, the names of its groups, and who edited since it was signed."""
+    """How a source is reviewed: whether at all, its groups, and who edited it since the last approval."""
 
     review: bool
     editors_group: str

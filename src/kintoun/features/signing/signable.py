@@ -1,4 +1,4 @@
-"""Which records can be signed, so that every client makes the same bytes of them (signing sections 3.2, 3.4)."""
+"""Which records can be signed: every client makes the same bytes of them (signing sections 3.2, 3.4)."""
 
 from __future__ import annotations
 

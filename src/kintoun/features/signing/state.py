@@ -23,7 +23,7 @@ class Edition(NamedTuple):
     """What a target holds since it was last signed.
 
     `list` is the number of its list, `timestamp` that list's, `digest` SHA-256 of what was signed, in
-    hexadecimal. It has all changes of the source list `source` up to the timestamp `until`, 0 if nobody knows.
+    hexadecimal. It has all changes of the source list `source` up to the timestamp `until`, 0 if unknown.
     `number` counts the editions, re-signed ones included.
     """
 
@@ -45,7 +45,7 @@ class State(NamedTuple):
     version: int = 0
     editors: tuple[str, ...] = ()
     review: str | None = None
-    editions: Mapping[str, Edition] = {}  # noqa: RUF012 - never changed
+    editions: Mapping[str, Edition] = {}
 
     def edition(self, target: Path) -> Edition | None:
         return self.editions.get(str(target))

@@ -6,19 +6,21 @@ from typing import Annotated, Any
 
 from msgspec import Meta, field
 
-from kintoun.settings import Count, Section
+from kintoun.features.signing.settings import KINTO_KEYS as SIGNERS_KEYS
+from kintoun.features.signing.settings import SignersSection
+from kintoun.settings import Count
 
 DEFAULT_RESOURCES = "/buckets/main-workspace -> /buckets/main-preview -> /buckets/main"
 
 
-class WorkflowSection(Section, frozen=True):
-    """What is published from where to where, and who has to agree."""
+class SigningSettings(SignersSection, frozen=True):
+    """What is published from where to where, who has to agree, and who signs it."""
 
     resources: Annotated[
         str,
         Meta(
-            description="One line for each: `source -> destination`, or `source -> preview -> destination`, all "
-            "of them buckets (`/buckets/B`) or all of them collections (`/buckets/B/collections/C`, or `B/C`)."
+            description="One line for each: `source -> destination`, or `source -> preview -> destination`, "
+            "all of them buckets (`/buckets/B`) or all collections (`/buckets/B/collections/C`, or `B/C`)."
         ),
     ] = DEFAULT_RESOURCES
     to_review_enabled: Annotated[
@@ -28,7 +30,10 @@ class WorkflowSection(Section, frozen=True):
         dict[str, Any],
         Meta(
             description="Settings of single sources: `BUCKET.to_review_enabled`, `BUCKET.COLLECTION."
-            "to_review_enabled`. A part with a `(` in it is a regular expression for the whole of a name."
+            "to_review_enabled`, where a part with a `(` in it is a regular expression for the whole of a "
+            "name. Also signers as a Kinto's configuration names them: `signer_backend`, "
+            "`ecdsa.private_key`, `autograph.server_url`, …, of all sources, of `BUCKET`, or "
+            "of `BUCKET.COLLECTION`."
         ),
     ] = field(default_factory=dict)
     auto_create_resources: Annotated[
@@ -54,6 +59,7 @@ class WorkflowSection(Section, frozen=True):
 
 
 KINTO_KEYS = {
+    **SIGNERS_KEYS,
     **{
         f"signer.{name}": name
         for name in (
@@ -66,4 +72,4 @@ KINTO_KEYS = {
     },
     "signer.*": "overrides",
 }
-"""The keys of a Kinto ini that are settings of the workflow."""
+"""The keys of a Kinto ini that are settings of this feature."""
