@@ -1,4 +1,4 @@
-"""A server that reviews and publishes, and what stands at its desk: editors, reviewers, a signer to play with."""
+"""A server that reviews and publishes, with editors, reviewers, and a signer to play with."""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ def told(old: dict[str, Any] | None, new: dict[str, Any], caller: Caller, config
     try:
         return step_of(old, new, caller, config).name
     except ProtocolError as error:
-        assert error.errno == (109 if error.status == 400 else 121)
-        return f"{error.status} {error.message}"
+        errno = "" if (error.status, error.errno) in ((400, 109), (403, 121)) else f" ({error.errno})"
+        return f"{error.status}{errno} {error.message}"
 
 
 def of(status: str | None, **more: Any) -> dict[str, Any]:
