@@ -17,7 +17,7 @@ from kintoun.model.changes import Action, Change
 from kintoun.model.paths import ListPath, Path, bucket_path
 from kintoun.model.permissions import EVERYONE, NO_GRANTS, acl_text, with_author
 from kintoun.resources.context import Context, Work
-from kintoun.storage.rows import Stored
+from kintoun.storage.rows import Stored, Written
 from kintoun.storage.unit import Needs
 
 SIGNER_USER = "plugin:remote-settings"
@@ -110,30 +110,21 @@ async def _fetch(work: Work, paths: Sequence[Path]) -> None:
 
 async def place(work: Work, path: Path, row: Stored) -> None:
     """Write a finished row of a record, and tell the hooks."""
-    since = (await work.unit.standing(path.list)).timestamp
-    before = await work.unit.object(path)
-    await work.unit.place(path, row)
-    await _tell(work, path, before, row, since)
+    await _tell(work, path, await work.unit.place(path, row))
 
 
-async def write(work: Work, path: Path, attributes: dict[str, Any], grants: str) -> Stored:
+async def write(work: Work, path: Path, attributes: dict[str, Any], grants: str) -> None:
     """Write an object, and tell the hooks."""
-    since = (await work.unit.standing(path.list)).timestamp
-    before = await work.unit.object(path)
-    row = await work.unit.put(path, attributes, grants)
-    await _tell(work, path, before, row, since)
-    return row
+    await _tell(work, path, await work.unit.put(path, attributes, grants))
 
 
 async def delete(work: Work, path: Path) -> None:
     """Delete an object, and tell the hooks."""
-    since = (await work.unit.standing(path.list)).timestamp
-    before = await work.unit.object(path)
-    row = await work.unit.delete(path)
-    await _tell(work, path, before, row, since)
+    await _tell(work, path, await work.unit.delete(path))
 
 
-async def _tell(work: Work, path: Path, before: Stored | None, row: Stored, since: int) -> None:
+async def _tell(work: Work, path: Path, written: Written) -> None:
+    row, before, since = written
     live = before is not None and not before.deleted
     action: Action = "delete" if row.deleted else "update" if live else "create"
     change = Change(
