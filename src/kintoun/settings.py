@@ -250,6 +250,74 @@ class Limits(Section, frozen=True):
     id_length: Annotated[int, Meta(ge=36, le=1024, description="Length of an object's id.")] = 512
 
 
+class Caller(Section, frozen=True):
+    """Somebody who may have things signed."""
+
+    id: Annotated[
+        str, Meta(pattern="^[A-Za-z0-9_-]{1,255}$", description="Id by which the caller is known to Hawk.")
+    ]
+    secret: Annotated[str, Meta(min_length=16, description="The key that only both ends know.")]
+    keys: Annotated[
+        list[Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]],
+        Meta(
+            min_length=1,
+            description="Names of the signers of `[signing]` that the caller may use; the first is used when "
+            "a request names none.",
+        ),
+    ]
+
+
+class SigningService(Section, frozen=True):
+    """The signing service, `kintoun signer`, which signs with what `[[signing.local]]` and
+    `[[signing.pkcs11]]` name."""
+
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port to listen on.")] = 8889
+    workers: Annotated[int, Meta(ge=1, description="Number of worker processes.")] = 1
+    url: Annotated[
+        Annotated[str, Meta(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")] | None,
+        Meta(
+            description="URL of the service, as `https://signer.example.org`, below which clients fetch "
+            "chains; default: made from `host` and `port`.",
+        ),
+    ] = None
+    callers: Annotated[list[Caller], Meta(description="Who may call the service, and for which keys.")] = (
+        field(default_factory=list)
+    )
+    monitor_secret: Annotated[
+        Annotated[str, Meta(min_length=16)] | None,
+        Meta(description="Hawk key of the caller `monitor`, who may read `/__monitor__` and sign nothing."),
+    ] = None
+    monitor_seconds: Annotated[
+        Seconds, Meta(description="How long the signatures that `/__monitor__` shows are kept.")
+    ] = 300.0
+    skew_seconds: Annotated[
+        int, Meta(ge=1, le=3600, description="How far a caller's clock may be from the service's.")
+    ] = 60
+    default_port: Annotated[
+        int,
+        Meta(ge=1, le=65535, description="The port that callers reach when their `Host` header names none."),
+    ] = 443
+    nonces: Annotated[
+        str,
+        Meta(
+            extra=BESIDE_FILE,
+            description="SQLite file in which all workers remember the requests that they have seen.",
+        ),
+    ] = "signer-nonces.sqlite"
+    most_nonces: Annotated[
+        Positive, Meta(description="About how many requests are remembered; beyond, requests are refused.")
+    ] = 1_000_000
+    chains: Annotated[
+        str,
+        Meta(extra=BESIDE_FILE, description="Directory of the chains that are served, the old ones too."),
+    ] = "signer-chains"
+    body_bytes: Annotated[Positive, Meta(description="Size of a request body, in bytes (413 above).")] = (
+        64 * 1024 * 1024
+    )
+    signatures: Annotated[Positive, Meta(description="Signatures that one request can ask for.")] = 64
+
+
 class Policy(Section, frozen=True):
     """One way for requests to say who they act as."""
 
@@ -272,6 +340,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     end_of_service: EndOfService = EndOfService()
     protocol: Protocol = Protocol()
     limits: Limits = Limits()
+    signer: SigningService = SigningService()
     policies: Annotated[
         list[Policy], Meta(description="Authentication policies in the order in which they are tried.")
     ] = field(default_factory=list)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from kintoun.config import feature, feature_names
 from kintoun.config.decoding import bare, core_sections, open_tables, top_keys
 from kintoun.kinto_ini import table
 from kintoun.kinto_ini.features import POLICIES
-from kintoun.settings import Index, Policy, Section, Settings
+from kintoun.settings import Policy, Section, Settings
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
 NOTE = "<!-- Written by `make docs-reference` from the code; edit the declarations there. -->"
@@ -43,9 +44,14 @@ def settings_page() -> str:
         *_table(Policy),
     ]
     for name, kind in core_sections().items():
-        lines += [f"## [{name}]", "", (kind.__doc__ or "").strip(), "", *_table(kind)]
-        if name == "storage":
-            lines += ["### An index", "", (Index.__doc__ or "").strip(), "", *_table(Index)]
+        lines += [
+            f"## [{name}]",
+            "",
+            inspect.getdoc(kind) or "",
+            "",
+            *_table(kind),
+            *_tables_below(name, kind),
+        ]
     for name in sorted(open_tables()):
         lines += [f"## [{name}]", "", *_open_table(name)]
     for name in feature_names():
@@ -56,12 +62,7 @@ def settings_page() -> str:
                 "",
                 f"Settings of the feature `{name}`. {(section.__doc__ or '').strip()}",
             ]
-            lines += ["", *_table(section)]
-            for item in msgspec.structs.fields(section):
-                kind = (get_args(bare(item.type)) or (None,))[0]
-                if isinstance(kind, type) and issubclass(kind, Section):
-                    lines += [f"### [[{name}.{item.encode_name}]]", "", (kind.__doc__ or "").strip(), ""]
-                    lines += _table(kind)
+            lines += ["", *_table(section), *_tables_below(name, section)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -134,6 +135,16 @@ PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands_page,
     "kinto-ini.md": kinto_page,
 }
+
+
+def _tables_below(name: str, section: type[Section]) -> list[str]:
+    """The tables of which a section has lists."""
+    lines: list[str] = []
+    for item in msgspec.structs.fields(section):
+        kind = (get_args(bare(item.type)) or (None,))[0]
+        if isinstance(kind, type) and issubclass(kind, Section):
+            lines += [f"### [[{name}.{item.encode_name}]]", "", inspect.getdoc(kind) or "", "", *_table(kind)]
+    return lines
 
 
 def _table(struct: type[msgspec.Struct], names: Sequence[str] | None = None) -> list[str]:

@@ -14,6 +14,7 @@ from kintoun import __version__
 
 COMMANDS = {
     "serve": "kintoun.cli.serve:serve",
+    "signer": "kintoun.cli.signer:signer",
     "init": "kintoun.cli.init:init",
     "migrate": "kintoun.cli.migrate:migrate",
     "migrate-from-kinto": "kintoun.cli.migrate_from_kinto:migrate_from_kinto",

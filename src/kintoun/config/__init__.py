@@ -137,5 +137,5 @@ def _beside(section: str, key: str, value: Any, path: Path) -> Any:
     directory = path.resolve().parent
     if (section, key) == ("storage", "url") and isinstance(value, str) and value.startswith("sqlite:"):
         return f"sqlite:{directory / value.removeprefix('sqlite:').removeprefix('//')}"
-    declared = section_of(section)
+    declared = core_sections().get(section) or section_of(section)
     return beside(field_types(declared).get(key), value, directory) if declared is not None else value

@@ -12,7 +12,7 @@ from typing import Any
 
 from granian._granian import RSGIProtocolClosed as ProtocolClosed
 
-from kintoun.http.answers import Streamed, error_answer
+from kintoun.http.answers import Answer, Streamed, error_answer
 from kintoun.http.asgi import Respond
 from kintoun.http.incoming import Incoming
 from kintoun.http.limits import Base, Limits
@@ -27,9 +27,18 @@ class Adapter:
     """Serves RSGI's `http` connections with `respond`, which never raises."""
 
     def __init__(
-        self, respond: Respond, wire: Wire, limits: Limits, base: Base, streams: Callable[[str], bool]
+        self,
+        respond: Respond,
+        wire: Wire,
+        limits: Limits,
+        base: Base,
+        streams: Callable[[str], bool],
+        *,
+        refuse: Callable[[ProtocolError], Answer] = error_answer,
     ) -> None:
+        """`refuse` makes the answer to a request that is not read: it is longer or slower than it may be."""
         self._respond = respond
+        self._refuse = refuse
         self._streams = streams
         self._wire = wire
         self._limits = limits
@@ -48,7 +57,7 @@ class Adapter:
             if request.incoming is not None:
                 await request.incoming.drain()
         except ProtocolError as error:
-            answer = error_answer(error)
+            answer = self._refuse(error)
         except ProtocolClosed:
             return
         headers = complete(self._wire, request, answer)

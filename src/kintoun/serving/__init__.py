@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from granian.constants import HTTPModes, Interfaces, Loops
@@ -24,7 +24,7 @@ from msgspec.structs import replace
 
 from kintoun.config import dump, revive
 from kintoun.http.request_ids import add_request_id
-from kintoun.serving.draining import Worker
+from kintoun.serving.draining import Application, Worker
 from kintoun.serving.manager import Manager
 from kintoun.serving.rundir import run_directory
 from kintoun.settings import Server, Settings
@@ -51,14 +51,30 @@ class AddressInUse(Exception):
     """The address cannot be listened on; the message says why."""
 
 
-def application() -> Any:
-    """The application of a worker, from the settings that its parent resolved."""
+Target = Literal["application", "signing_service"]
+"""What the workers serve: the function of this module that makes it."""
+
+
+def application() -> Worker:
+    """The server's application in a worker."""
     from kintoun.app import create_app
 
+    return _worker(create_app)
+
+
+def signing_service() -> Worker:
+    """The signing service in a worker."""
+    from kintoun.signer.application import Application
+
+    return _worker(Application)
+
+
+def _worker(create: Callable[[Settings], Application]) -> Worker:
+    """A worker, from the settings that its parent resolved."""
     settings = revive(os.environ[RESOLVED])
     # What there is to say of the settings was said by the process that checked them.
     configure_log(settings.server, "error")
-    app = create_app(settings)
+    app = create(settings)
     configure_log(settings.server)
     # What was imported and composed stays: the collector need not look at it again and again.
     gc.collect()
@@ -132,7 +148,10 @@ def check(settings: Settings) -> None:
 
 
 def run(
-    settings: Settings, when_ready: Callable[[], None], reread: Callable[[], Settings] | None = None
+    settings: Settings,
+    when_ready: Callable[[], None],
+    reread: Callable[[], Settings] | None = None,
+    target: Target = "application",
 ) -> int:
     """Serve until SIGTERM or SIGINT, and return 0, or 1 when the workers kept failing.
 
@@ -148,7 +167,11 @@ def run(
 
     with run_directory() as directory:
         manager = _manager(
-            settings.server, directory, read_again, lambda: _announce(settings.server, when_ready)
+            settings.server,
+            directory,
+            read_again,
+            lambda: _announce(settings.server, when_ready),
+            target,
         )
         try:
             manager.serve()
@@ -158,13 +181,17 @@ def run(
 
 
 def _manager(
-    server: Server, directory: Path, reread: Callable[[], None], spawned: Callable[[], None]
+    server: Server,
+    directory: Path,
+    reread: Callable[[], None],
+    spawned: Callable[[], None],
+    target: Target,
 ) -> Manager:
     return Manager(
         directory,
         reread,
         spawned,
-        target="kintoun.serving:application",
+        target=f"kintoun.serving:{target}",
         factory=True,
         address=server.host,
         port=server.port,

@@ -18,8 +18,9 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
-from kintoun.app import Application
+from kintoun.http.rsgi import Adapter
 from kintoun.serving.rundir import say_ready
 
 TAKEN_OVER = getattr(signal, "SIGUSR1", signal.SIGTERM)
@@ -35,6 +36,16 @@ LOOK_SECONDS = 0.02
 
 _QUEUE_LENGTH = struct.Struct("24xI")
 """Where `TCP_INFO` of a listening socket has the number of connections that wait to be accepted."""
+
+
+class Application(Protocol):
+    """What a worker serves."""
+
+    __rsgi__: Adapter
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None: ...
+
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None: ...
 
 
 class Worker:

@@ -53,16 +53,26 @@ def digest(data: bytes) -> bytes:
 
 def sign(key: ec.EllipticCurvePrivateKey, data: bytes) -> str:
     """The content signature of `data` by a key on P-384."""
-    r, s = utils.decode_dss_signature(key.sign(digest(data), _HASH))
+    return sign_digest(key, digest(data))
+
+
+def sign_digest(key: ec.EllipticCurvePrivateKey, hashed: bytes) -> str:
+    """The content signature of what has this SHA-384 digest, by a key on P-384."""
+    r, s = utils.decode_dss_signature(key.sign(hashed, _HASH))
     return encode(r.to_bytes(SIZE, "big") + s.to_bytes(SIZE, "big"))
 
 
 def verify(key: ec.EllipticCurvePublicKey, data: bytes, signature: str) -> None:
     """Raise InvalidSignature unless `signature` is of `data`, by a key on P-384."""
+    verify_digest(key, digest(data), signature)
+
+
+def verify_digest(key: ec.EllipticCurvePublicKey, hashed: bytes, signature: str) -> None:
+    """Raise InvalidSignature unless `signature` is of what has this SHA-384 digest, by a key on P-384."""
     raw = decode(signature)
     der = utils.encode_dss_signature(int.from_bytes(raw[:SIZE], "big"), int.from_bytes(raw[SIZE:], "big"))
     try:
-        key.verify(der, digest(data), _HASH)
+        key.verify(der, hashed, _HASH)
     except Refuted:
         raise InvalidSignature("signature", "the signature is not of this data by this key") from None
 

@@ -12,6 +12,7 @@ import re
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 DEFAULT_PORT = 443
 """The port of a `Host` that names none: services do not know which scheme their client spoke."""
@@ -142,51 +143,28 @@ def _mac(key: str, said: Attributes, message: Message) -> str:
     return b64encode(hmac.digest(key.encode(), normalized.encode(), "sha256")).decode()
 
 
-class Nonces:
-    """Which nonces were used, for as long as a request with them would be let in again.
-
-    It remembers at most `most` of them and then refuses what it could not remember, rather than to forget:
-    only who has a key can fill it. A nonce counts for its sender alone, so nobody burns another's.
-    """
-
-    def __init__(self, skew: int, most: int) -> None:
-        assert skew > 0
-        assert most > 0
-        self._skew = skew
-        self._most = most
-        self._used: dict[int, set[bytes]] = {}
-        """Digests by the period, `skew` seconds long, in which their timestamps lie: three at most."""
-
-    def __len__(self) -> int:
-        return sum(map(len, self._used.values()))
+class Nonces(Protocol):
+    """Remembers which nonces were used, for as long as a request with them would be let in again."""
 
     def use(self, sender: str, nonce: str, timestamp: int, now: float) -> None:
-        """Remember a nonce. Raises Unauthorized when it is known, or memory is used up."""
-        first = int(now - self._skew) // self._skew
-        for period in [period for period in self._used if period < first]:
-            del self._used[period]
-        digest = hashlib.blake2b(f"{sender}\n{nonce}".encode(), digest_size=16).digest()
-        if any(digest in used for used in self._used.values()):
-            raise Unauthorized("request nonce is being replayed")
-        if len(self) >= self._most:
-            raise Unauthorized("too many requests within the time that timestamps are valid")
-        self._used.setdefault(timestamp // self._skew, set()).add(digest)
+        """Remember a nonce of a sender. Raises Unauthorized when it is known, or there is no room for it.
+
+        `timestamp` and `now` are in seconds; the timestamp is not out of reach.
+        """
+        ...
 
 
 class Verifier:
     """The server's end: says who sent a request, or refuses it.
 
     `key_of` finds the key of a caller, None for one that is unknown. `skew` is how many seconds a client's
-    clock may differ. Timestamps before `since` are refused: what was used before then is not remembered.
+    clock may differ.
     """
 
-    def __init__(
-        self, key_of: Callable[[str], str | None], *, skew: int, most_nonces: int, since: float = 0
-    ) -> None:
+    def __init__(self, key_of: Callable[[str], str | None], nonces: Nonces, skew: int) -> None:
         self._key_of = key_of
+        self._nonces = nonces
         self._skew = skew
-        self._since = since
-        self._nonces = Nonces(skew, most_nonces)
 
     def verify(self, header: str | None, message: Message, now: float, *, payload: bool = True) -> str:
         """The id of the caller who sent `message` at `now` (seconds). Raises Unauthorized with the reason.
@@ -206,7 +184,5 @@ class Verifier:
             raise Unauthorized("payload validation failed")
         if abs(now - said.ts) > self._skew:
             raise Unauthorized("timestamp skew too high")
-        if said.ts < self._since:
-            raise Unauthorized("timestamp is from before this service began")
         self._nonces.use(said.id, said.nonce, said.ts, now)
         return said.id

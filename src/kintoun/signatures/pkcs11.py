@@ -53,13 +53,16 @@ class Pkcs11Signer:
         self._vouched: tuple[State, Vouched] | None = None
 
     async def sign(self, data: bytes) -> Signature:
+        return await self.sign_digest(await asyncio.to_thread(content_signature.digest, data))
+
+    async def sign_digest(self, digest: bytes) -> Signature:
+        """Sign what has this SHA-384 digest, prefix included. Raises SignerUnavailable."""
         believed = await self.vouched()
-        digest = await asyncio.to_thread(content_signature.digest, data)
         raw = await self._call(digest)
         signature = content_signature.encode(raw)
         if believed is not None:
             try:
-                content_signature.verify(believed.key, data, signature)
+                content_signature.verify_digest(believed.key, digest, signature)
             except InvalidSignature as error:
                 raise SignerUnavailable(self.id, f"its chain is of another key: {error}") from error
         x5u = believed.x5u if believed is not None else self._x5u or ""

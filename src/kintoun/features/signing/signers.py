@@ -19,6 +19,8 @@ from kintoun.features.signing.settings import Autograph, Local, Pkcs11, SignersS
 from kintoun.signatures.signer import Signature, Signer, SignerUnavailable
 
 if TYPE_CHECKING:
+    from kintoun.signatures.local import LocalSigner
+    from kintoun.signatures.pkcs11 import Pkcs11Signer
     from kintoun.signatures.vouching import Publish, Vouched
 
 Declared = Local | Pkcs11 | Autograph
@@ -67,7 +69,10 @@ class LazySigner:
 
     def _made(self) -> Any:
         if self._signer is None:
-            self._signer = _make(self.id, self.declared, self._key_id, self._publish)
+            if isinstance(self.declared, Autograph):
+                self._signer = _call(self.id, self.declared, self._key_id)
+            else:
+                self._signer = hold(self.declared, self._publish)
         return self._signer
 
 
@@ -177,31 +182,34 @@ def _only(section: SignersSection) -> list[str]:
     return names if len(names) == 1 else []
 
 
-def _make(name: str, declared: Declared, key_id: str, publish: Publish) -> Signer:
+def hold(declared: Local | Pkcs11, publish: Publish) -> LocalSigner | Pkcs11Signer:
+    """The signer that holds the key which a section declares."""
     if isinstance(declared, Local):
         from kintoun.signatures.local import LocalSigner
 
         return LocalSigner(
-            name,
+            declared.name,
             Path(declared.private_key),
             publish,
             chain_file=_file(declared.chain),
             x5u=declared.x5u,
         )
-    if isinstance(declared, Pkcs11):
-        from kintoun.signatures.pkcs11 import Pkcs11Signer
+    from kintoun.signatures.pkcs11 import Pkcs11Signer
 
-        return Pkcs11Signer(
-            name,
-            publish,
-            module=declared.module,
-            token=declared.token,
-            pin=declared.pin_secret,
-            label=declared.key,
-            timeout=declared.timeout_seconds,
-            chain_file=_file(declared.chain),
-            x5u=declared.x5u,
-        )
+    return Pkcs11Signer(
+        declared.name,
+        publish,
+        module=declared.module,
+        token=declared.token,
+        pin=declared.pin_secret,
+        label=declared.key,
+        timeout=declared.timeout_seconds,
+        chain_file=_file(declared.chain),
+        x5u=declared.x5u,
+    )
+
+
+def _call(name: str, declared: Autograph, key_id: str) -> Signer:
     from kintoun.signatures.autograph import AutographSigner
     from kintoun.signatures.hawk import Credentials
 
