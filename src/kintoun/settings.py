@@ -298,20 +298,17 @@ class SigningService(Section, frozen=True):
         int,
         Meta(ge=1, le=65535, description="The port that callers reach when their `Host` header names none."),
     ] = 443
-    nonces: Annotated[
-        str,
+    data: Annotated[
+        str | None,
         Meta(
             extra=BESIDE_FILE,
-            description="SQLite file in which all workers remember the requests that they have seen.",
+            description="Directory in which all workers remember the requests that they have seen, and keep "
+            "the chains that are served; default: `signer` in the working directory.",
         ),
-    ] = "signer-nonces.sqlite"
+    ] = None
     most_nonces: Annotated[
         Positive, Meta(description="About how many requests are remembered; beyond, requests are refused.")
     ] = 1_000_000
-    chains: Annotated[
-        str,
-        Meta(extra=BESIDE_FILE, description="Directory of the chains that are served, the old ones too."),
-    ] = "signer-chains"
     body_bytes: Annotated[Positive, Meta(description="Size of a request body, in bytes (413 above).")] = (
         64 * 1024 * 1024
     )

@@ -30,7 +30,7 @@ def make_pki(directory: Path, lifetime: timedelta = timedelta(days=90)) -> bytes
     issuer = pki.new_intermediate(root, "Test intermediate", SUFFIX, now)
     files.write_issuer(issuer)
     leaf = pki.new_leaf(issuer, [NAME], now, lifetime, timedelta(days=30))
-    key_files.write_leaf(files.leaf_file("remote-settings"), leaf)
+    key_files.write_holder(files.leaf_file("remote-settings"), leaf)
     key_files.write_private(directory / "bare.key", key_files.key_pem(pki.new_key()))
     return chain.fingerprint(root.certificate)
 
@@ -51,8 +51,7 @@ def settings(directory: Path, **own: Any) -> Settings:
     fields = {
         "callers": callers,
         "monitor_secret": MONITOR_SECRET,
-        "nonces": str(directory / "nonces.sqlite"),
-        "chains": str(directory / "chains"),
+        "data": str(directory / "signer"),
         **own,
     }
     return Settings(signer=SigningService(**fields), sections={"signing": section})

@@ -24,10 +24,9 @@ from kintoun.http.requests import Request
 from kintoun.settings import Caller
 from kintoun.signatures import chain, content_signature, directory
 from kintoun.signer import asked
-from kintoun.signer.application import Application
+from kintoun.signer.application import Application, open_nonces
 from kintoun.signer.asked import Refused
 from kintoun.signer.keys import keys_of
-from kintoun.signer.nonces import NonceFile
 from kintoun.signer.service import Service
 from tests.signing.signing_service import (
     MONITOR_SECRET,
@@ -49,9 +48,8 @@ class Running:
         self.root = make_pki(path)
         self.path = path
         self.settings = settings(path, **own)
-        signer = self.settings.signer
-        self.nonces = NonceFile(signer.nonces, signer.skew_seconds, signer.most_nonces)
-        self.service = Service(signer, keys_of(self.settings), self.nonces)
+        self.nonces = open_nonces(self.settings)
+        self.service = Service(self.settings.signer, keys_of(self.settings), self.nonces)
 
     def send(
         self, method: str, target: str, body: bytes = b"", headers: dict[str, str] | None = None
@@ -186,11 +184,7 @@ def test_a_request_is_served_once(running: Running) -> None:
     answer = running.send("POST", "/sign/data", body, headers)
     assert answer.status == 401
     assert b"request nonce is being replayed" in answer.body
-    again = Service(
-        running.settings.signer,
-        keys_of(running.settings),
-        NonceFile(running.settings.signer.nonces, 60, 1000),
-    )
+    again = Service(running.settings.signer, keys_of(running.settings), open_nonces(running.settings))
     request = Request("POST", "/sign/data", b"", {"host": HOST, **headers}, body)
     assert asyncio.run(again.respond(request)).status == 401, "another worker knows it too"
 
@@ -320,7 +314,7 @@ def test_a_key_that_is_gone_is_told_and_costs_no_other(running: Running) -> None
 
 
 def test_when_nonces_cannot_be_remembered_nobody_is_let_in(running: Running) -> None:
-    other = sqlite3.connect(running.settings.signer.nonces)
+    other = sqlite3.connect(running.path / "signer" / "nonces.sqlite")
     other.execute("DROP TABLE nonce")
     other.close()
     assert running.sign("/sign/data", element()).status == 503

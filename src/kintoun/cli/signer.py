@@ -48,16 +48,14 @@ def signer(config: Path | None, host: str | None, port: int | None) -> None:
 
 def _check(settings: Settings) -> None:
     """Raise ValueError when the parts do not fit together, or the nonces cannot be kept."""
-    from kintoun.signer.application import Application
-    from kintoun.signer.nonces import NonceFile
+    from kintoun.signer.application import Application, open_nonces
 
-    own = settings.signer
     serving.configure_log(settings.server)
     Application(settings)
     try:
-        NonceFile(own.nonces, own.skew_seconds, own.most_nonces).close()
-    except sqlite3.Error as error:
-        raise ValueError(f"signer.nonces: {own.nonces} cannot be used: {error}") from error
+        open_nonces(settings).close()
+    except (OSError, sqlite3.Error) as error:
+        raise ValueError(f"signer.data: nonces cannot be kept there: {error}") from error
 
 
 def _greet(settings: Settings) -> None:

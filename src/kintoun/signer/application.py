@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from pathlib import Path
 
 import structlog
 
@@ -16,7 +15,7 @@ from kintoun.http.limits import Base, Limits
 from kintoun.http.requests import Request
 from kintoun.http.wire import Wire
 from kintoun.settings import Settings
-from kintoun.signer.keys import keys_of, section_of
+from kintoun.signer.keys import data_directory, keys_of, section_of
 from kintoun.signer.nonces import NonceFile
 from kintoun.signer.service import MONITOR, Service, refusal
 
@@ -48,7 +47,7 @@ class Application:
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called by an RSGI server before the first request."""
         own = self._settings.signer
-        self._nonces = NonceFile(Path(own.nonces), own.skew_seconds, own.most_nonces)
+        self._nonces = open_nonces(self._settings)
         self._service = Service(own, self._keys, self._nonces)
         loop.run_until_complete(self._renewal.renew())
         self._renewing = loop.create_task(self._renew())
@@ -71,6 +70,14 @@ class Application:
         while True:
             await asyncio.sleep(RENEWAL_SECONDS)
             await self._renewal.renew()
+
+
+def open_nonces(settings: Settings) -> NonceFile:
+    """The file of nonces that all workers share. Raises OSError or sqlite3.Error."""
+    directory = data_directory(settings)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    own = settings.signer
+    return NonceFile(directory / "nonces.sqlite", own.skew_seconds, own.most_nonces)
 
 
 def _check_callers(settings: Settings) -> None:

@@ -74,6 +74,11 @@ def keys_of(settings: Settings) -> Mapping[str, Key]:
     return keys
 
 
+def data_directory(settings: Settings) -> Path:
+    """Where the service keeps what it has to remember."""
+    return Path(settings.signer.data or "signer")
+
+
 def base_url(settings: Settings) -> str:
     """Where clients find the service."""
     signer = settings.signer
@@ -82,7 +87,7 @@ def base_url(settings: Settings) -> str:
 
 
 def _key(declared: Local | Pkcs11, settings: Settings) -> Key:
-    directory = Path(settings.signer.chains) / declared.name
+    directory = data_directory(settings) / "chains" / declared.name
     chains = ChainFiles(directory, f"{base_url(settings)}/x5u/{declared.name}")
     holder = hold(declared, chains.publish)
     return Key(holder, chains, in_hardware=isinstance(declared, Pkcs11))
