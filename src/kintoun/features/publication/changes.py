@@ -9,6 +9,7 @@ from kintoun.features.publication.query import life_of
 from kintoun.http.answers import Answer, Headers
 from kintoun.http.requests import Request
 from kintoun.model import json
+from kintoun.model.errors import invalid
 from kintoun.model.filters import is_after, matches, sort_objects
 from kintoun.model.kinds import RECORD
 from kintoun.model.paths import ListPath
@@ -19,6 +20,8 @@ from kintoun.resources.listing import Asked, alerts, next_page_url, parse_list_r
 from kintoun.resources.preconditions import stamp
 
 RECORDS = ListPath(RECORD, MONITOR)
+
+FIELDS = frozenset(("id", "last_modified", "bucket", "collection", "host"))
 
 NOTHING_NEW = b'{"data":[]}'
 """What a client is told that has everything: caches keep this, and would not keep a 304."""
@@ -43,6 +46,7 @@ class ChangesEndpoint:
             raise asked
         if asked.misuse is not None:
             raise asked.misuse
+        _check_fields(asked)
         snapshot = await self._monitor.snapshot()
         preconditions = asked.preconditions
         expected = next((value for name, value in split_query(request.query) if name == "_expected"), None)
@@ -55,6 +59,16 @@ class ChangesEndpoint:
             return Answer(200, NOTHING_NEW, headers, exposed="list")
         preconditions.refuse_list(snapshot.timestamp)
         return _page(context, request, asked, snapshot, headers)
+
+
+def _check_fields(asked: Asked) -> None:
+    """Refuse filters and orders by what entries do not have."""
+    query = asked.query
+    if query.fields is not None:
+        query.fields.check(FIELDS)
+    for field in (*(each.field for each in query.filters), *(each.field for each in query.sort)):
+        if field not in FIELDS:
+            raise invalid("querystring", field, f"Unknown field '{field}'")
 
 
 def _page(context: Context, request: Request, asked: Asked, snapshot: Snapshot, headers: Headers) -> Answer:
