@@ -1,14 +1,13 @@
 """Publication: what Firefox and others read of signed collections, and of any other that is public.
 
 `changesets` makes the bytes of a collection's changeset once, `monitor` knows when each collection changed
-last, and `marks` tells both, in every worker, when to look again. `endpoints` and `changes` answer requests,
-`broadcasts` what a push service asks.
+last, and `freshness` tells both, in every worker, when to look again. `endpoints`, `changes` and `broadcasts`
+answer requests.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,16 +17,15 @@ from kintoun.features.publication.changes import ChangesEndpoint
 from kintoun.features.publication.changesets import Changesets
 from kintoun.features.publication.encodings import Encodings
 from kintoun.features.publication.endpoints import ChangesetEndpoint, MonitorEndpoint, Redirects, Sender
+from kintoun.features.publication.freshness import Freshness
 from kintoun.features.publication.lifetimes import Lifetimes
 from kintoun.features.publication.marks import Marks
-from kintoun.features.publication.monitor import PLACE, Monitor, Resources
+from kintoun.features.publication.monitor import Monitor, Resources
 from kintoun.features.publication.operations import BROADCASTS, CHANGES, CHANGESET
 from kintoun.features.publication.settings import PublicationSettings
 from kintoun.features.publication.shelf import Shelf
 from kintoun.http.routing import Endpoint, Handler
 from kintoun.measures.shared import RUN_DIRECTORY
-from kintoun.model.changes import Change
-from kintoun.model.paths import ListPath
 from kintoun.plugin import Plugin, Registry
 
 
@@ -88,30 +86,9 @@ class Publication(Plugin):
             collections=declared.resources,
         )
 
-        ears = Ears(marks, resources)
-
-        async def committed(changes: Sequence[Change]) -> None:
-            ears.hear({str(change.path.list) for change in changes})
-
-        registry.after_commit(committed)
-
-
-class Ears:
-    """What hears of lists that moved, and marks them."""
-
-    def __init__(self, marks: Marks, resources: Resources) -> None:
-        self._marks = marks
-        self._resources = resources
-
-    def hear(self, paths: Collection[str] | None) -> None:
-        """Lists have moved, by their paths; None: any may have."""
-        if paths is None:
-            self._marks.lose()
-            return
-        places = set(map(Marks.place, paths))
-        if any(self._resources.touched_by(ListPath.parse(path)) for path in paths):
-            places.add(PLACE)
-        self._marks.move(places)
+        freshness = Freshness(service.store, marks, monitor, changesets)
+        freshness.begin()
+        registry.background(freshness.look)
 
 
 def _shared_file() -> Path | None:

@@ -66,6 +66,14 @@ class Changesets:
         self._shelf = shelf
         self._states: OrderedDict[Place, State] = OrderedDict()
         self._under_way: Shared[tuple[Wish, Seen], Body] = Shared()
+        self._watched: frozenset[str] | None = frozenset()
+
+    @property
+    def watched(self) -> frozenset[str]:
+        """The lists that what is known depends on."""
+        if self._watched is None:
+            self._watched = frozenset(str(path) for place in self._states for path in _lists(place))
+        return self._watched
 
     def ready(self, wish: Wish) -> Body | None:
         """The changeset, when it is there, everybody may have it and nothing has moved since."""
@@ -106,6 +114,8 @@ class Changesets:
         return body
 
     def _remember(self, place: Place, state: State) -> None:
+        if place not in self._states:
+            self._watched = None
         self._states[place] = state
         self._states.move_to_end(place)
         if len(self._states) > MOST_STATES:
@@ -133,10 +143,12 @@ class Changesets:
 
 
 def _places(place: Place) -> tuple[int, ...]:
-    """Where the lists stand that a changeset depends on, those that say who may read it included."""
-    bucket, _ = place
-    lists = (BUCKETS, ListPath(COLLECTION, (bucket,)), ListPath(RECORD, place))
-    return tuple(Marks.place(str(path)) for path in lists)
+    return tuple(Marks.place(str(path)) for path in _lists(place))
+
+
+def _lists(place: Place) -> tuple[ListPath, ...]:
+    """The lists that a changeset depends on, those that say who may read it included."""
+    return BUCKETS, ListPath(COLLECTION, place[:1]), ListPath(RECORD, place)
 
 
 def _clock(found: Found) -> Clock:

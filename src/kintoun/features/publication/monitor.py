@@ -12,13 +12,15 @@ from kintoun.features.publication.marks import Marks, Seen
 from kintoun.features.publication.sharing import Shared
 from kintoun.model import timestamps
 from kintoun.model.kinds import BUCKET, COLLECTION, RECORD
-from kintoun.model.paths import ListPath
+from kintoun.model.paths import BUCKETS, ListPath
 from kintoun.storage import Store
 
 BUCKET_ID = "monitor"
 COLLECTION_ID = "changes"
 
 Entry = dict[str, Any]
+
+NOTHING: frozenset[str] = frozenset()
 
 PLACE = Marks.place("monitor")
 """Where those who follow all collections look whether one has moved."""
@@ -31,10 +33,10 @@ class Resources:
         """`included` and `excluded` are URIs of buckets and collections. Raises ValueError for others."""
         self.buckets, self.collections = _told_apart(included)
         self._not_buckets, self._not_collections = _told_apart(excluded)
-        self._touched = frozenset((*self.buckets, *(bucket for bucket, _ in self.collections)))
+        self.touched = frozenset((*self.buckets, *(bucket for bucket, _ in self.collections)))
 
     def __bool__(self) -> bool:
-        return bool(self._touched)
+        return bool(self.touched)
 
     def has(self, bucket: str, collection: str) -> bool:
         """Whether a collection is followed."""
@@ -46,7 +48,7 @@ class Resources:
         """Whether the entries may be others when a list has moved."""
         if path.kind is RECORD:
             return self.has(*path.parents)
-        return path.kind is BUCKET or (path.kind is COLLECTION and path.parents[0] in self._touched)
+        return path.kind is BUCKET or (path.kind is COLLECTION and path.parents[0] in self.touched)
 
     def statement(self) -> tuple[str, Sequence[str]]:
         """The timestamps of the lists of records that may be followed, and its parameters."""
@@ -81,11 +83,12 @@ def _told_apart(uris: Iterable[str]) -> tuple[frozenset[str], frozenset[tuple[st
 class Snapshot:
     """The entries at one time, those that changed last first."""
 
-    __slots__ = ("entries", "seen", "timestamp")
+    __slots__ = ("entries", "seen", "timestamp", "watched")
 
-    def __init__(self, entries: list[Entry], seen: Seen) -> None:
+    def __init__(self, entries: list[Entry], seen: Seen, watched: frozenset[str]) -> None:
         self.entries = entries
         self.seen = seen
+        self.watched = watched
         self.timestamp: int = entries[0]["last_modified"] if entries else timestamps.now()
         """The highest of all; without any, the present."""
 
@@ -105,6 +108,11 @@ class Monitor:
         """The entries, when they are known."""
         known = self._known
         return known if known is not None and known.seen == self._marks.at((PLACE,)) else None
+
+    @property
+    def watched(self) -> frozenset[str]:
+        """The lists that what is known depends on."""
+        return self._known.watched if self._known is not None else NOTHING
 
     async def snapshot(self) -> Snapshot:
         """The entries. Raises `Unavailable`."""
@@ -126,7 +134,9 @@ class Monitor:
         if known is not None and known.entries == entries:
             known.seen = seen  # what was made of them is still good
             return known
-        self._known = snapshot = Snapshot(entries, seen)
+        above = (BUCKETS, *(ListPath(COLLECTION, (bucket,)) for bucket in self.resources.touched))
+        watched = frozenset((*map(str, above), *(path for path, _ in rows)))
+        self._known = snapshot = Snapshot(entries, seen, watched)
         return snapshot
 
 
