@@ -24,7 +24,7 @@ ROUNDS = int(os.environ.get("KINTOUN_FAULT_ROUNDS", "2"))
 CAMPAIGN_ROUNDS = int(os.environ.get("KINTOUN_FAULT_ROUNDS", "100"))
 LOAD = Load(writers=4, racers=1, batchers=3, pollers=1, paging_pollers=1, pagers=1, readers=1, pause=0.003)
 DICE = random.SystemRandom()
-RECOVERY_SECONDS = 10.0
+RECOVERY_SECONDS = 60.0
 
 
 async def kill_server_under_load(server: Server, rounds: int) -> None:
@@ -152,6 +152,16 @@ async def test_a_worker_is_frozen(engine: str, postgres: Postgres) -> None:
 async def test_the_database_is_killed(mortal_postgres: Postgres) -> None:
     with serving("postgresql", mortal_postgres, workers=2) as server:
         await kill_database_under_load(server, mortal_postgres, ROUNDS)
+
+
+async def test_workers_are_killed_as_soon_as_they_serve(postgres: Postgres) -> None:
+    """Again and again: the server is not to take them for some that cannot start, and give up."""
+    with serving("sqlite", postgres, workers=2) as server:
+        for _ in range(4):
+            before = workers(server)
+            before[0].kill()
+            await replaced(server, before)
+            assert (await ask(server, "GET", "/__heartbeat__")).status == 200
 
 
 @pytest.mark.campaign

@@ -100,14 +100,17 @@ class Manager(MPServer):
     ) -> None:
         for index in workers:
             old = self.wrks[index]
-            self.respawned_wrks[index] = time.monotonic()
             new = self._spawn_worker(idx=index, target=spawn_target, callback_loader=target_loader)
-            new.interrupt_by_parent = old.inner.is_alive()  # until it is ready nobody misses it
+            new.interrupt_by_parent = replacing = old.inner.is_alive()  # until it is ready nobody misses it
             new.start()
-            if old.inner.is_alive() and not self._comes_up(new):
-                log.error("a worker did not start, the one before it goes on", worker=index + 1)
-                new.inner.kill()
-                return
+            if not self._comes_up(new):
+                if replacing:
+                    log.error("a worker did not start, the one before it goes on", worker=index + 1)
+                    new.inner.kill()
+                    return
+                # By this Granian knows workers that keep failing, and gives up. One that was killed when it
+                # had served is none of them, however soon.
+                self.respawned_wrks[index] = time.monotonic()
             new.interrupt_by_parent = False
             self.wrks[index] = new
             _ask(old, TAKEN_OVER)
