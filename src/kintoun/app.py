@@ -165,6 +165,9 @@ class Composition:
     def past_list(self, answer: PastList) -> None:
         self.service.past_list = answer
 
+    def stream_list(self, answer: PastList) -> None:
+        self.service.stream_list = answer
+
     def listen(self, listener: Listener) -> None:
         self.service.listeners.append(listener)
 

@@ -125,6 +125,10 @@ class Registry(Protocol):
         """Answer the requests for lists whose query string has `_at`."""
         ...
 
+    def stream_list(self, answer: PastList) -> None:
+        """Answer the requests for lists that accept `text/event-stream`."""
+        ...
+
     def listen(self, listener: Listener) -> None:
         """Run on every event that a feature announces, in its transaction."""
         ...

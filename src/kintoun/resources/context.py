@@ -117,6 +117,7 @@ class Service:
     widen: list[Widen] = field(default_factory=list)
     erase: list[Erase] = field(default_factory=list)
     past_list: PastList | None = None
+    stream_list: PastList | None = None
     batch_observers: list[Observer] = field(default_factory=list)
     measures: Measures = field(default_factory=Measures)
     capabilities: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -106,8 +106,11 @@ def page_of(rules: Rules, asked: Asked) -> Page:
 
 async def get_list(kind: Kind, context: Context, request: Request) -> Answer:
     """GET and HEAD of a list."""
-    check_accept(request)
     path = ListPath(kind, request.parameters)
+    stream = context.service.stream_list
+    if stream is not None and "text/event-stream" in request.headers.get("accept", ""):
+        return await stream(context, request, path)
+    check_accept(request)
     if b"_at=" in request.query and context.service.past_list is not None:
         return await context.service.past_list(context, request, path)
     return await present_list(context, request, path)

@@ -1,0 +1,218 @@
+"""A list that is followed: its changes are read once for all who follow it.
+
+What moved is read from the store by timestamp, whoever says that something did: from where the feed stands up
+to the clock of the same snapshot. So nothing is missed and nothing read twice, whichever hints are lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+import structlog
+
+from kintoun.features.live.views import Look, Segment, View
+from kintoun.model import json, timestamps
+from kintoun.model.paths import ListPath
+from kintoun.model.query import Filter, Op, Sort
+from kintoun.resources.context import Service
+from kintoun.storage.rows import Clock, Conflict, Found, Page, Row, Unavailable, Wanted
+
+log = structlog.get_logger()
+
+PAGE_ROWS = 1000
+"""Changes that are read at once."""
+
+KEPT_SEGMENTS, KEPT_ROWS = 100, 1000
+"""What is kept of the latest changes, for those who are about to follow."""
+
+AGAIN_SECONDS = 0.5
+"""How long is waited for a database that cannot be reached."""
+
+_OLDEST_FIRST = (Sort("last_modified", False),)
+
+
+def changes_page(service: Service, path: ListPath, after: int, **more: object) -> Page:
+    """The page of what changed in a list after a timestamp, and one row more than `PAGE_ROWS`."""
+    filters = (Filter("last_modified", Op.GT, after),)
+    page = Page(filters, _OLDEST_FIRST, PAGE_ROWS + 1, deleted=True)._replace(**more)  # type: ignore[arg-type]
+    of_kind = service.rules[path.kind].page
+    return page if of_kind is None else of_kind(page)
+
+
+def standing_clock(path: ListPath, found: Found) -> Clock | None:
+    """The clock of a list whose parent is there; None when it is not."""
+    parent = found.points[-1] if found.points else None
+    if path.parent is not None and (parent is None or parent.deleted):
+        return None
+    if found.clock is not None:
+        return found.clock
+    return Clock(path, None, parent.timestamp if parent is not None else 0, 0, 0, 0, 0, 0)
+
+
+class Feed:
+    """One list, and the views of those who follow it.
+
+    `position` is the timestamp up to which they were sent what changed; `until` is not 0 within a commit that
+    is read in pages. `lost` is called when the list is gone or another one stands at its path; `pushed` with
+    the bytes of a segment for all views and the seconds since its commit.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        path: ListPath,
+        lost: Callable[[Feed], None],
+        pushed: Callable[[int, float], None],
+    ) -> None:
+        self.path = path
+        self.position = -1
+        self.until = 0
+        self.number: int | None = None
+        self._service = service
+        self._lost = lost
+        self._pushed = pushed
+        self._views: dict[object, View] = {}
+        self._kept: deque[Segment] = deque()
+        self._kept_rows = 0
+        self._dirty = False
+        self._task: asyncio.Task[None] | None = None
+
+    # Views
+
+    def view(self, look: Look) -> View:
+        """The view of those who ask this."""
+        names = look.fields.names if look.fields is not None else None
+        key = json.encode((look.filters, names)), look.principals, look.form
+        view = self._views.get(key)
+        if view is None:
+            view = self._views[key] = View(look)
+        return view
+
+    def forget(self, view: View) -> None:
+        """Drop a view that nobody follows."""
+        if not view.followers:
+            self._views = {key: each for key, each in self._views.items() if each is not view}
+
+    async def know(self, view: View, most: int) -> bool:
+        """Find out what readers of their own objects see now; False when that is more than `most` objects.
+
+        Afterwards `view.known` is in step with the feed.
+        """
+        look = view.look
+        if look.principals is None or view.known is not None:
+            return True
+        page = changes_page(
+            self._service, self.path, -1, limit=most + 1, deleted=False,
+            holders=look.principals, permissions=look.seen_by,
+        )  # fmt: skip
+        while view.known is None:
+            found = await self._service.store.read(
+                Wanted(points=self.path.lineage, clock=self.path, page=page)
+            )
+            rows, clock = found.rows or (), standing_clock(self.path, found)
+            if len(rows) > most:
+                return False
+            since = clock.timestamp if clock is not None else 0
+            await self.reach(since)
+            later = self.since(since)
+            if later is not None and view.known is None:
+                view.known = {row[1] for row in rows}
+                look.render(Segment(since, self.position, 0, later), view.known)
+        return True
+
+    # Changes
+
+    def since(self, timestamp: int) -> list[Row] | None:
+        """The changes after a timestamp, up to the position; None when they are not kept any more."""
+        if timestamp >= self.position:
+            return []
+        if not self._kept or timestamp < self._kept[0].start:
+            return None
+        return [
+            row
+            for segment in self._kept
+            if segment.end > timestamp
+            for row in segment.rows
+            if row[2] > timestamp
+        ]
+
+    def wake(self) -> None:
+        """Read what changed, soon."""
+        self._dirty = True
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def reach(self, timestamp: int) -> None:
+        """Wait until the position is at a timestamp that the list's clock has shown, or beyond."""
+        if self.position < timestamp:
+            self.wake()
+        while self.position < timestamp and self._task is not None:
+            await asyncio.wait([self._task])
+
+    def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            while self._dirty:
+                self._dirty = False
+                try:
+                    while await self._read():
+                        pass
+                except Exception as error:
+                    if not isinstance(error, (Unavailable, Conflict)):
+                        log.exception("a list that is followed could not be read", list=str(self.path))
+                    self._dirty = True
+                    await asyncio.sleep(AGAIN_SECONDS)
+        finally:
+            self._task = None
+
+    async def _read(self) -> bool:
+        """Read a page and send it; returns whether there is more to be read."""
+        began = self.position
+        page = None if began < 0 else changes_page(self._service, self.path, began, until=self.until or None)
+        found = await self._service.store.read(Wanted(points=self.path.lineage, clock=self.path, page=page))
+        clock = standing_clock(self.path, found)
+        if clock is None or (began >= 0 and clock.list != self.number):
+            self._start_anew(clock)
+            return False
+        rows = found.rows
+        if rows is None:
+            self.number, self.position = clock.list, clock.timestamp
+            return False
+        target = self.until or clock.timestamp
+        more = len(rows) > PAGE_ROWS
+        if more:
+            rows = rows[:PAGE_ROWS]
+            segment = Segment(began, rows[-1][2], target, rows)
+        else:
+            segment = Segment(began, target, 0, rows)
+        caught_up = not more and target >= clock.timestamp
+        if segment.end > began:
+            self._send(segment)
+        return not caught_up
+
+    def _send(self, segment: Segment) -> None:
+        self.position, self.until = segment.end, segment.until
+        self._kept.append(segment)
+        self._kept_rows += len(segment.rows)
+        while len(self._kept) > KEPT_SEGMENTS or (self._kept_rows > KEPT_ROWS and self._kept):
+            self._kept_rows -= len(self._kept.popleft().rows)
+        size = 0
+        for view in tuple(self._views.values()):
+            size += view.push(segment)
+        self._pushed(size, max(0.0, (timestamps.now() - segment.end) / 1000))
+
+    def _start_anew(self, clock: Clock | None) -> None:
+        """The list was deleted, and perhaps made again: nobody who followed it is in step."""
+        self._kept.clear()
+        self._kept_rows = self.until = 0
+        self.position = -1
+        if clock is not None:
+            self.number, self.position = clock.list, clock.timestamp
+        for view in self._views.values():
+            view.known = None
+        self._lost(self)

@@ -1,0 +1,320 @@
+"""One stream: what its reader has been sent, and what comes next.
+
+A stream either follows its lists, and is pushed what changes; or it catches up, and reads from the store what
+it has not been sent. It changes from one to the other without a gap or a repeat, because both go by the same
+timestamps. Nothing is pushed into a buffer without bounds: who does not read has to catch up again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from kintoun.features.live import events
+from kintoun.features.live.events import place_of, position
+from kintoun.features.live.feeds import AGAIN_SECONDS, PAGE_ROWS, Feed, changes_page, standing_clock
+from kintoun.features.live.rights import Rights, rights_of
+from kintoun.features.live.views import Look, Segment, View
+from kintoun.http.requests import Request
+from kintoun.model import json
+from kintoun.model.errors import MISSING_AUTH_TOKEN, ProtocolError, invalid
+from kintoun.storage.rows import Conflict, Unavailable, Wanted
+
+if TYPE_CHECKING:
+    from kintoun.features.live.hub import Hub
+
+MOST_BYTES = 65_536
+"""Of what waits that is sent at once."""
+
+
+class Track:
+    """One list of a stream: how far its reader is, and whether it follows.
+
+    A position is a timestamp and, within what leads up to another one, that one, else 0. `sent` is that up to
+    which the reader was sent everything, `at` that up to which what it was not sent waits. A `fresh` reader
+    is sent what there is, and no tombstones; one that has to start over is told to.
+    """
+
+    __slots__ = (
+        "at", "feed", "follows", "fresh", "grounds", "look", "rights", "sent", "start_over", "stream", "view",
+        "watermark",
+    )  # fmt: skip
+
+    def __init__(self, stream: Stream, feed: Feed, look: Look, rights: Rights, since: int) -> None:
+        self.stream = stream
+        self.feed = feed
+        self.look = look
+        self.view: View | None = None
+        self.rights = rights
+        self.grounds: set[str] = set()
+        self.at = self.sent = since, 0
+        self.watermark = rights.clock.watermark
+        self.follows = self.fresh = self.start_over = False
+
+    def push(self, segment: Segment, data: bytes) -> None:
+        """What the list's feed sends to its followers."""
+        self.at = segment.end, segment.until
+        if data:
+            self.stream.put(data)
+
+    def leave(self, *, start_over: bool = False) -> None:
+        """Follow no more, and go on from what was sent; or from nothing."""
+        if self.view is not None:
+            self.view.followers.discard(self)
+            self.feed.forget(self.view)
+            self.view = None
+        self.follows = False
+        # What a reader of its own objects lost meanwhile can only be told by telling what is left.
+        lost = self.look.principals is not None and self.at != self.sent
+        self.start_over = self.start_over or start_over or lost
+        self.at = self.sent
+
+
+class Stream:
+    """The body of a live answer: see `http.answers.Stream`."""
+
+    __slots__ = (
+        "_beat", "_buffer", "_ended", "_first", "_hub", "_shown", "_size", "_wake",
+        "address", "doubtful", "due", "expires", "lagged", "request", "tracks", "user",
+    )  # fmt: skip
+
+    def __init__(self, hub: Hub, request: Request, user: str | None, address: str) -> None:
+        self._hub = hub
+        self.request = request
+        self.user = user
+        self.address = address
+        self.tracks: list[Track] = []
+        self.doubtful = False
+        """Whether something changed that the reader's rights rest on."""
+        self.lagged = False
+        """Whether the reader does not keep up."""
+        self.expires = self.due = 0.0
+        self._buffer: list[bytes] = []
+        self._size = 0
+        self._beat = False
+        self._ended: bytes | None = None
+        self._first = events.retry(hub.retry_seconds())
+        self._shown = ""
+        self._wake: asyncio.Future[None] | None = None
+
+    def __aiter__(self) -> Stream:
+        return self
+
+    # Called by others
+
+    def put(self, data: bytes) -> None:
+        """Send bytes, as soon as the reader takes them."""
+        self._buffer.append(data)
+        self._size += len(data)
+        if self._size > self._hub.settings.buffer_bytes and self._wake is None:
+            self.lagged = True
+            self.drop()
+        self.stir()
+
+    def doubt(self) -> None:
+        """Send nothing more before it is certain that the reader may see it."""
+        self.doubtful = True
+        self.stir()
+
+    def beat(self) -> None:
+        """Show that the stream is there."""
+        self._beat = True
+        self.stir()
+
+    def end(self, last: bytes = b"") -> None:
+        """Send one thing more, and no other."""
+        if self._ended is None:
+            self._ended = last
+            self.drop()
+            self.stir()
+
+    def drop(self) -> None:
+        """Forget what waits: it is read again from the store."""
+        self._buffer.clear()
+        self._size = 0
+        for track in self.tracks:
+            track.leave()
+
+    def stir(self) -> None:
+        """Look at what is to be done."""
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    # Called by who sends the answer
+
+    async def __anext__(self) -> bytes:
+        while True:
+            if self._ended is not None:
+                return self._last()
+            if self.doubtful:
+                await self._recheck()
+            elif self._buffer:
+                return self._take()
+            elif (behind := next((track for track in self.tracks if not track.follows), None)) is not None:
+                await self._catch_up(behind)
+            elif self._first or self._beat:
+                return self._here()
+            else:
+                await self._woken()
+
+    async def _woken(self) -> None:
+        self.lagged = False
+        self._wake = asyncio.get_running_loop().create_future()
+        try:
+            await self._wake
+        finally:
+            self._wake = None
+
+    async def aclose(self) -> None:
+        """Let go of everything."""
+        self._hub.left(self)
+
+    def _last(self) -> bytes:
+        last, self._ended = self._ended, b""
+        if not last:
+            raise StopAsyncIteration
+        return last
+
+    def _take(self) -> bytes:
+        """What waits, to the end: the parts of a commit stay together."""
+        data = self._first + b"".join(self._buffer)
+        self._first = b""
+        self._buffer.clear()
+        self._size = 0
+        self._shown = ""
+        for track in self.tracks:
+            track.sent = track.at
+        if len(self.tracks) > 1 or self.tracks[0].look.form != "plain":
+            self._shown = self._place()
+            data += events.place_only(self._shown)
+        return data
+
+    def _here(self) -> bytes:
+        """A sign of life, and with it the place if it moved without anything to show for it."""
+        self._beat = False
+        first, self._first = self._first, b""
+        place = self._place()
+        if place == self._shown:
+            return first + events.HEARTBEAT
+        for track in self.tracks:
+            track.sent = track.at
+        self._shown = place
+        return first + events.place_only(place)
+
+    def _place(self) -> str:
+        return place_of([position(*track.at) for track in self.tracks])
+
+    # Catching up
+
+    async def _catch_up(self, track: Track) -> None:
+        """Bring a list that is not followed a step further: a page, or to where it is followed."""
+        feed, most = track.feed, self._hub.settings.own_objects
+        try:
+            if track.start_over:
+                self._start_over(track)
+            await feed.reach(0)
+            if not track.fresh and not track.at[1]:
+                await feed.reach(track.at[0])
+                view = feed.view(track.look)
+                try:
+                    if not await feed.know(view, most):
+                        raise too_many(most)
+                    if self._follow(track, view):
+                        return
+                finally:
+                    feed.forget(view)
+            await self._page(track)
+        except (Unavailable, Conflict):
+            await asyncio.sleep(AGAIN_SECONDS)
+        except ProtocolError as error:
+            self.end(events.ending(error))
+
+    def _start_over(self, track: Track) -> None:
+        track.start_over, track.fresh = False, True
+        track.at = 0, 0
+        data = events.event(json.encode_text({"list": track.look.path}), "reset")
+        self._buffer.append(data.encode())
+
+    def _follow(self, track: Track, view: View) -> bool:
+        """Follow from here, when what lies between is still known."""
+        feed = track.feed
+        if feed.position < 0 or (view.look.principals is not None and view.known is None):
+            return False
+        # Who knows more than there is has known what was lost; it is sent what comes instead.
+        start = min(track.at[0], feed.position)
+        rows = feed.since(start)
+        if rows is None or self.doubtful or self._ended is not None:
+            return False
+        track.view, track.follows = view, True
+        view.followers.add(track)
+        segment = Segment(start, feed.position, feed.until, rows)
+        track.at = segment.end, segment.until
+        if rows:
+            seen = set(view.known) if view.known is not None else None
+            data = track.look.render(segment, seen)
+            if data:
+                self._buffer.append(data)
+        return True
+
+    async def _page(self, track: Track) -> None:
+        """Read a page of what the reader has not been sent."""
+        look, path, (start, until) = track.look, track.feed.path, track.at
+        own = look.principals is not None
+        page = changes_page(
+            self._hub.service, path, start, until=until or None, deleted=not track.fresh,
+            holders=look.principals, permissions=look.seen_by if own else None,
+        )  # fmt: skip
+        found = await self._hub.service.store.read(Wanted(points=path.lineage, clock=path, page=page))
+        clock, rows = standing_clock(path, found), found.rows or ()
+        if clock is None or clock.list != track.feed.number:
+            track.feed.wake()  # which notices it, and has everybody start over
+            self.doubtful = True
+            return
+        if track.at != (start, until) or track.look is not look:
+            return  # it has to start over
+        if clock.watermark != track.watermark and 0 < start < clock.watermark and not (track.fresh or own):
+            track.watermark = clock.watermark
+            track.start_over = True
+            return
+        until = until or clock.timestamp
+        more = len(rows) > PAGE_ROWS
+        segment = Segment(start, rows[PAGE_ROWS - 1][2] if more else until, until * more, rows[:PAGE_ROWS])
+        data = look.render(segment, set() if own else None, fresh=track.fresh) if rows else b""
+        track.at = segment.end, segment.until
+        track.fresh = track.fresh and more
+        if data:
+            self._buffer.append(data)
+
+    # Rights
+
+    async def _recheck(self) -> None:
+        """Go on, start over or end, by what the reader may see now."""
+        self.doubtful = False
+        for track in self.tracks:
+            try:
+                async with self._hub.checking:
+                    rights = await rights_of(self._hub.service, self.request, track.feed.path)
+                if rights.user != self.user:
+                    raise not_any_more()
+            except (Unavailable, Conflict, ProtocolError) as error:
+                if isinstance(error, ProtocolError) and error.status < 500:
+                    self.end(events.ending(error))
+                    return
+                self.doubtful = True
+                await asyncio.sleep(AGAIN_SECONDS)
+                return
+            if not rights.same(track.rights):
+                self.drop()
+                track.leave(start_over=True)
+                track.look = track.look._replace(principals=None if rights.whole else rights.principals)
+            self._hub.rest_on(track, rights)
+
+
+def not_any_more() -> ProtocolError:
+    """401: the credentials that a stream was asked for with are not valid any more."""
+    return ProtocolError(401, MISSING_AUTH_TOKEN, "These credentials are not valid any more.")
+
+
+def too_many(most: int) -> ProtocolError:
+    """400: a reader sees too many objects by themselves to be told of each that it loses."""
+    return invalid("header", "Accept", f"More than {most} objects of your own cannot be followed.")

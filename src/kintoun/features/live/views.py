@@ -1,0 +1,138 @@
+"""How a list's changes look to those who ask the same of it: encoded once for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+from kintoun.features.live.events import event, place_of, position
+from kintoun.model import json
+from kintoun.model.fields import Fields
+from kintoun.model.filters import matches
+from kintoun.model.permissions import holds, holds_any
+from kintoun.model.query import Filter
+
+if TYPE_CHECKING:
+    from kintoun.storage.rows import Row
+
+Form = Literal["plain", "named", "timestamps"]
+"""Objects as they are; objects with the list that they stand in; nothing but the list's timestamp."""
+
+
+class Segment(NamedTuple):
+    """What changed in a list after `start`, up to and including `end`, in the order of timestamps.
+
+    `until` is 0 when that is all that was committed by then, else the timestamp that the rest leads up to.
+    """
+
+    start: int
+    end: int
+    until: int
+    rows: Collection[Row]
+
+
+class Look(NamedTuple):
+    """What is asked of a list.
+
+    `principals` are those of a reader who sees only what its own ACL shows, None for one who sees all;
+    `seen_by` the permissions that do, None for any.
+    """
+
+    path: str
+    filters: tuple[Filter, ...] = ()
+    fields: Fields | None = None
+    principals: frozenset[str] | None = None
+    seen_by: tuple[str, ...] | None = None
+    form: Form = "plain"
+
+    def sees(self, row: Row) -> bool:
+        if self.principals is None:
+            return True
+        if self.seen_by is None:
+            return holds_any(row[4], self.principals)
+        return holds(row[4], self.seen_by, self.principals)
+
+    def render(self, segment: Segment, known: set[str] | None, *, fresh: bool = False) -> bytes:
+        """The events of a segment; nothing when there are none.
+
+        `known` are the objects that a reader of its own objects has seen, and is kept up to date. A `fresh`
+        reader has nothing that it would have to drop.
+        """
+        if self.form == "timestamps":
+            return self._timestamp(segment.end)
+        events = self._events(segment.rows, known, fresh)
+        if not events:
+            return b""
+        if self.form == "plain":
+            data, name = events[-1]
+            last = event(data, name, place_of((position(segment.end, segment.until),)))
+            return ("".join([event(*each) for each in events[:-1]]) + last).encode()
+        return "".join([event(self._named(data), name) for data, name in events]).encode()
+
+    def _timestamp(self, timestamp: int) -> bytes:
+        return event(json.encode_text({"list": self.path, "last_modified": timestamp})).encode()
+
+    def _named(self, data: str) -> str:
+        return f'{{"list":{json.encode_text(self.path)},"data":{data}}}'
+
+    def _events(
+        self, rows: Iterable[Row], known: set[str] | None, fresh: bool
+    ) -> list[tuple[str, str | None]]:
+        events: list[tuple[str, str | None]] = []
+        plain = self.principals is None and not self.filters and self.fields is None
+        for row in rows:
+            if plain:
+                events.append((row[3], None))
+            elif not self.sees(row):
+                if known is not None and row[1] in known:
+                    known.discard(row[1])
+                    events.append((_gone(row), "left"))
+            else:
+                if known is not None:
+                    known.add(row[1])
+                shown = self._shown(row)
+                if shown is not None:
+                    events.append((shown, None))
+                elif not fresh:
+                    events.append((_gone(row), "left"))
+        return events
+
+    def _shown(self, row: Row) -> str | None:
+        """The object as it is shown; None when the filters keep it back."""
+        if not self.filters and self.fields is None:
+            return row[3]
+        content: Any = json.decode(row[3].encode())
+        if not matches(self.filters, content):
+            return None
+        if self.fields is None or row[0] & 1:  # a tombstone is shown whole
+            return row[3]
+        return json.encode_text(self.fields.apply(content))
+
+
+def _gone(row: Row) -> str:
+    """What is told of an object that is not, or no longer, among those that a reader asked for."""
+    return row[3] if row[0] & 1 else json.encode_text({"id": row[1], "last_modified": row[2]})
+
+
+class Follower(Protocol):
+    """Somebody who is sent what a view shows."""
+
+    def push(self, segment: Segment, data: bytes) -> None: ...
+
+
+class View:
+    """Those who follow a list with the same question."""
+
+    def __init__(self, look: Look) -> None:
+        self.look = look
+        self.followers: set[Follower] = set()
+        self.known: set[str] | None = None
+
+    def push(self, segment: Segment) -> int:
+        """Send a segment to the followers; returns how many bytes that made."""
+        if self.look.principals is not None and self.known is None:
+            return 0  # nobody follows before it is known what there is to lose
+        data = self.look.render(segment, self.known)
+        for follower in tuple(self.followers):
+            follower.push(segment, data)
+        return len(data)
