@@ -15,11 +15,12 @@ BIN := .venv/bin
 FROM_NPM := $(if $(shell command -v npm),$(addsuffix /node_modules/.package-lock.json,tests/clients/js tests/openid/js))
 CONSOLE := .console/build/index.html
 CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
+FIREFOX ?= $(firstword $(foreach name,firefox-esr firefox,$(shell command -v $(name))))
 SOFTHSM2_MODULE ?= /usr/lib/softhsm/libsofthsm2.so
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: help serve test lint format bench fuzz campaign docs docs-reference console chromium softhsm lock dev clean
+.PHONY: help serve test lint format bench fuzz campaign docs docs-reference console chromium firefox softhsm lock dev clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -28,8 +29,8 @@ serve: .venv/.server ## Run the server on 127.0.0.1:8888 (PORT=, HOST=, DATA= ch
 	@test -f $(DATA)/kintoun.toml || $(BIN)/kintoun init --quiet --directory $(DATA)
 	@exec $(BIN)/kintoun serve --config $(DATA)/kintoun.toml --host $(HOST) --port $(PORT) --admin admin
 
-test: .venv/.dev .reference/.installed $(FROM_NPM) $(CONSOLE) chromium softhsm ## Run every test, on SQLite and on PostgreSQLs that it starts itself (JOBS=1: one by one)
-	CHROMIUM="$(CHROMIUM)" $(PYTEST) -n $(JOBS) --dist loadfile
+test: .venv/.dev .reference/.installed $(FROM_NPM) $(CONSOLE) chromium firefox softhsm ## Run every test, on SQLite and on PostgreSQLs that it starts itself (JOBS=1: one by one)
+	CHROMIUM="$(CHROMIUM)" FIREFOX="$(FIREFOX)" $(PYTEST) -n $(JOBS) --dist loadfile
 
 lint: .venv/.dev ## Check style, types and the floors of the architecture
 	$(BIN)/ruff check .
@@ -58,17 +59,22 @@ docs-reference: .venv/.dev ## Write the generated pages of the documentation aga
 
 console: $(CONSOLE) ## Fetch the build of kinto-admin into .console/build
 
-chromium:
-	@test -n "$(CHROMIUM)" || { \
+# $(call from-debian,PACKAGE,VARIABLE,WHERE IT IS)
+define from-debian
+	@test -n "$(3)" || { \
 		test "$$(id -u)" = 0 && command -v apt-get >/dev/null || { \
-			echo "The browser tests need Chromium: install it, or say where with CHROMIUM=/path" >&2; exit 1; }; \
-		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+			echo "The tests need $(1): install it, or say where with $(2)=/path" >&2; exit 1; }; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends $(1) >/dev/null; }
+endef
+
+chromium:
+	$(call from-debian,chromium,CHROMIUM,$(CHROMIUM))
+
+firefox:
+	$(call from-debian,firefox-esr,FIREFOX,$(FIREFOX))
 
 softhsm:
-	@test -e "$(SOFTHSM2_MODULE)" || { \
-		test "$$(id -u)" = 0 && command -v apt-get >/dev/null || { \
-			echo "The tests of PKCS#11 need SoftHSM: install it, or say where with SOFTHSM2_MODULE=/path" >&2; exit 1; }; \
-		apt-get update -qq && apt-get install -y -qq --no-install-recommends softhsm2 >/dev/null; }
+	$(call from-debian,softhsm2,SOFTHSM2_MODULE,$(wildcard $(SOFTHSM2_MODULE)))
 
 dev: .venv/.dev .reference/.installed $(FROM_NPM) $(CONSOLE) ## Install everything that development needs
 
