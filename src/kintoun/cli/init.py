@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -14,7 +15,7 @@ TEMPLATE = """\
 # The configuration of Kintoun. Every setting is described in the documentation, under Reference, Settings.
 # The environment stands above this file: KINTOUN_STORAGE__URL is `url` of the section `storage`.
 
-features = ["accounts", "default_bucket", "history", "permissions", "openapi"]
+features = [{features}]
 
 [storage]
 # A file beside this one, or postgresql://user:password@host/database
@@ -37,9 +38,33 @@ account_create = ["account:{admin}"]
 account_read = ["account:{admin}"]
 account_write = ["account:{admin}"]
 
-[[policies]]
+{signing}[[policies]]
 name = "account"
 use = "account"
+"""
+
+FEATURES = ["accounts", "default_bucket", "history", "permissions", "openapi"]
+
+SIGNING = """\
+# What is edited where, and signed and published where; who signs. `kintoun pki` keeps keys and certificates.
+[signing]
+resources = \"""
+/buckets/main-workspace -> /buckets/main-preview -> /buckets/main
+/buckets/security-state-staging -> /buckets/security-state-preview -> /buckets/security-state
+\"""
+sign_with = ["remote-settings"]
+
+[signing.sign_with_in]
+security-state-staging = ["onecrl"]
+
+[[signing.local]]
+name = "remote-settings"
+private_key = "pki/remote-settings.pem"
+
+[[signing.local]]
+name = "onecrl"
+private_key = "pki/onecrl.pem"
+
 """
 
 
@@ -55,9 +80,18 @@ use = "account"
 @click.option("--admin", default="admin", show_default=True, help="Account that may do everything.")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 @click.option("--quiet", is_flag=True, help="Say nothing when all went well.")
+@click.option(
+    "--signing/--no-signing",
+    default=True,
+    help="Whether to sign what is published, with keys and certificates of its own in `pki`.",
+)
 @reported
-def init(directory: Path, storage: str, admin: str, force: bool, quiet: bool) -> None:
-    """Write a kintoun.toml with secrets of its own."""
+def init(directory: Path, storage: str, admin: str, force: bool, quiet: bool, signing: bool) -> None:
+    """Write a kintoun.toml with secrets of its own, and make what it takes to sign.
+
+    Keys and certificates that are there already are kept. Without the extra `signing` of the package nothing
+    is signed.
+    """
     from kintoun.config.toml import text
     from kintoun.model.kinds import ACCOUNT
 
@@ -67,7 +101,12 @@ def init(directory: Path, storage: str, admin: str, force: bool, quiet: bool) ->
     if path.exists() and not force:
         fail(Exit.FAILED, f"{path} is there already; --force writes over it")
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    signing = signing and find_spec("cryptography") is not None
+    if signing:
+        _make_pki(directory / "pki")
     content = TEMPLATE.format(
+        features=", ".join(map(text, FEATURES + ["signing"] * signing)),
+        signing=SIGNING if signing else "",
         url=text(storage),
         secret=text(secrets.token_urlsafe(32)),
         bucket_secret=text(secrets.token_urlsafe(32)),
@@ -77,6 +116,14 @@ def init(directory: Path, storage: str, admin: str, force: bool, quiet: bool) ->
     write_private(path, content)
     if not quiet:
         click.echo(f"Wrote {path}. Start the server with: kintoun serve --config {path} --admin {admin}")
+
+
+def _make_pki(path: Path) -> None:
+    if path.exists():
+        return  # nobody's keys are written over
+    from kintoun.cli.pki import NAMES, SUFFIX, create
+
+    create(path, SUFFIX, NAMES, "Kintoun root", days=90, skew_days=30)
 
 
 def _rights(admin: str) -> str:

@@ -19,7 +19,7 @@ from kintoun.features.signing.guarding import Guard
 from kintoun.features.signing.naming import Naming
 from kintoun.features.signing.publishing import Publisher, Sign
 from kintoun.features.signing.reacting import Reactions
-from kintoun.features.signing.renewal import Renewal
+from kintoun.features.signing.renewal import LEASE, Renewal
 from kintoun.features.signing.resigning import Resigning
 from kintoun.features.signing.resources import EDITORS, REVIEWERS, Resources
 from kintoun.features.signing.signers import Signers, sign_all
@@ -62,7 +62,7 @@ class Signing(Plugin):
         # Before the others, who may have to say more of what this one adds.
         service.widen.insert(0, reactions.widen)
         registry.heartbeat(CAPABILITY, signers.check)
-        registry.background(Renewal(settings).renew, lease="signing-renewal")
+        registry.background(Renewal(settings).renew, lease=LEASE)
         registry.background(Resigning(service.store, resources, signers, self.publisher).run, lease="signing")
         if settings.auto_create_resources:
             principals = settings.auto_create_resources_principals
