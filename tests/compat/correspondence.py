@@ -15,6 +15,7 @@ DAY = 86_400_000
 _GENERATED = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}|[A-Za-z0-9][A-Za-z0-9_-]{7}"
 )
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _MILLISECONDS = re.compile(r"(?<!\d)\d{13}(?!\d)")
 
 
@@ -120,6 +121,8 @@ class Correspondence:
 
     def same_text(self, kinto: str, ours: str) -> bool:
         """Whether two texts are equal once the generated ids and the times of both are named alike."""
+        for k, o in zip(_UUID.findall(kinto), _UUID.findall(ours), strict=False):
+            self.learn_id(k, o)
         for index, (k, o) in enumerate(self._ids):
             kinto = kinto.replace(k, f"<id {index}>")
             ours = ours.replace(o, f"<id {index}>")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tests.compat import attachment_deviations as attachments
 from tests.compat import deviations as seen
 from tests.compat import history_deviations as history
 from tests.compat import personal_deviations as personal
@@ -577,6 +578,64 @@ DIFFERENCES: tuple[Difference, ...] = (
         "It finds those that have none, as on every list.",
         "The word `false` was taken for a text.",
         history.missing_ids,
+    ),
+    # ── attachments ───────────────────────────────────────────────────────────────────────────────────────
+    Difference(
+        "attachments-version",
+        "2.1",
+        "The capability tells the version of kinto-attachment.",
+        "It tells that of Kintoun.",
+        "It says which code serves.",
+        attachments.version,
+    ),
+    Difference(
+        "attachments-demands",
+        "4.8",
+        "A file is attached and removed whatever `If-Match` and `If-None-Match` demand.",
+        "412 before anything is touched; `attachments.ignore_preconditions` has it as Kinto does.",
+        "Clients send these headers, and mean them.",
+        attachments.demands,
+    ),
+    Difference(
+        "attachments-of-nothing",
+        "5.5",
+        "DELETE of the file of a missing record creates the record; of a record that has none, it writes "
+        "`null`.",
+        "404 without a record; without a file nothing is written.",
+        "Removing is not creating, and what changes nothing changes no timestamp.",
+        attachments.removed,
+    ),
+    Difference(
+        "attachments-methods",
+        "1.3",
+        "The URL knows POST and DELETE; its preflight answers tell the timestamp of the record.",
+        "It also knows PUT of the bytes themselves, and GET and HEAD, which lead to the file.",
+        "The simplest way in and out; and who asks for a preflight answer is nobody yet.",
+        attachments.methods,
+    ),
+    Difference(
+        "attachments-broken-forms",
+        "1.4",
+        "500 when `data` is JSON but no object, and when the file says an unknown `charset`.",
+        "400, errno 109; and the file is kept: its charset does not matter.",
+        "What a client sends is never the server's fault.",
+        attachments.not_an_object,
+    ),
+    Difference(
+        "attachments-parser-messages",
+        "1.1",
+        "What is no JSON in `data` is told in the words of its parser.",
+        "In the words of ours.",
+        "The rest of the message is the same.",
+        attachments.parser_messages,
+    ),
+    Difference(
+        "attachments-names",
+        "1.7",
+        "`filename` is what the client sent, folders included.",
+        "It is the last part of that.",
+        "Who downloads a file under its name does not leave the folder that it goes to.",
+        attachments.base_names,
     ),
 )
 

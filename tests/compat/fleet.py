@@ -122,6 +122,20 @@ PROFILES: dict[str, Profile] = {
             "kinto.history_read_principals": USER_IDS["carol"],
         }
     ),
+    "attachments": Profile(
+        {
+            "kinto.includes": "kinto.plugins.default_bucket kinto_attachment kinto.plugins.flush",
+            "kinto.default_bucket_hmac_secret": "compat",
+            "kinto.experimental_collection_schema_validation": "true",
+            "kinto.attachment.base_path": "files",
+            "kinto.attachment.base_url": "http://cdn.example/files/",
+            "kinto.attachment.folder": "{bucket_id}/{collection_id}",
+            "kinto.attachment.extensions": "default+pem+geojson+ftl",
+            "kinto.attachment.mimetypes": ".ftl:application/vnd.fluent",
+            "kinto.attachment.max_size_bytes": "1000",
+            "kinto.attachment.resources.b.c.max_size_bytes": "100",
+        }
+    ),
     "accounts": Profile(
         {
             "multiauth.policies": "account basicauth",

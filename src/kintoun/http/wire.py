@@ -43,7 +43,7 @@ def complete(wire: Wire, request: Request, answer: Answer) -> list[tuple[str, st
         headers.append(("Content-Length", str(len(answer.body))))
     elif answer.length is not None:
         headers.append(("Content-Length", str(answer.length)))
-    if answer.status != 304:
+    if answer.status not in (204, 304):
         headers.append(("Content-Type", answer.media_type))
     if answer.policy is not None:
         headers[len(answer.headers) + 2] = ("Content-Security-Policy", answer.policy)

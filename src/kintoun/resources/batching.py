@@ -107,5 +107,7 @@ def _item(context: Context, request: Request, answer: Answer) -> bytes:
     body = answer.body if answer.body and request.method != "HEAD" and answer.status != 304 else b'""'
     if answer.media_type != "application/json" and body != b'""':
         body = json.encode(body.decode("utf-8", "replace"))
+    if answer.status == 204:
+        body = b"null"
     head = json.encode({"path": request.path, "status": answer.status, "headers": headers})
     return head[:-1] + b',"body":' + body + b"}"

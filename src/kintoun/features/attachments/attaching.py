@@ -21,6 +21,7 @@ from kintoun.resources.errors import ill_formed_id, unknown_object
 from kintoun.resources.ground import Ground, found
 from kintoun.resources.patch import amend
 from kintoun.resources.preconditions import NO_DEMANDS, Preconditions, parse_preconditions, stamp
+from kintoun.resources.presentation import caching
 from kintoun.resources.writing import (
     Row,
     create,
@@ -100,8 +101,10 @@ class Attaching:
             else:
                 patch = PlainPatch(upload.patch._replace(data=data))
                 row, _ = await amend(work, ground, path, own, patch)
-            location = ("Location", f"{request.base}{PREFIX}{path}")
-            return json_answer(attachment, 201 if own is None else 200, (*stamp(row.timestamp), location))
+            headers = (*stamp(row.timestamp), ("Location", f"{request.base}{PREFIX}{path}"))
+            if own is None:
+                return json_answer(attachment, 201, headers)
+            return json_answer(attachment, headers=(*headers, *caching(context, path, ground.above[-1])))
 
         return await context.write(needs_in(context, path), act)
 
@@ -146,7 +149,8 @@ class Attaching:
                 raise unknown_object(path)
             preconditions.refuse_existing(own)
             row = await _without(work, ground, path, own)
-            return Answer(204, headers=stamp(row.timestamp))
+            headers = (*stamp(row.timestamp), *caching(context, path, ground.above[-1]))
+            return Answer(204, headers=headers)
 
         return await context.write(needs_in(context, path), act)
 
