@@ -21,6 +21,7 @@ from bench import logins, report
 from bench import openid as bearers
 from bench import permissions as listing
 from bench import profile as profiler
+from bench import publication as published
 from bench.campaign import Results, interleave
 from bench.contenders import ENGINES, HISTORY, KINTO, OURS, Arena, Contender, arena
 from bench.floors import WORKER_RSS_BYTES
@@ -187,6 +188,27 @@ def openid() -> None:
     for cost in bearers.run():
         table.add_row(cost.what, f"{cost.cpu:.1f}", f"{cost.wall:.1f}")
     Console(width=TABLE_WIDTH).print(table)
+
+
+@main.command()
+@engines_option
+@click.option("--records", default=2000, show_default=True, help="Records of the collection.")
+@click.option("--rounds", default=5, show_default=True, help="How often each question is measured.")
+@click.option("--seconds", default=2.0, show_default=True, help="For how long each time.")
+@click.option("--markdown", type=click.Path(path_type=Path, exists=True), help="Document to update.")
+def publication(engines: list[str], records: int, rounds: int, seconds: float, markdown: Path | None) -> None:
+    """What a changeset costs, and the poll of monitor/changes, as they are sent from memory."""
+    desk = Desk(Job([], rounds, seconds, records, None, markdown))
+    rows = []
+    with desk.arena() as (ground, say):
+        for engine in engines:
+            rows += published.lines(engine, published.measure(ground, engine, records, rounds, seconds, say))
+    table = Table(*published.HEADINGS, title=f"Published data, {records:,} records; medians")
+    for line in rows:
+        table.add_row(*line)
+    desk.console.print(table)
+    text = f"`{desk.facts['command']}`\n\n" + report.markdown_table(published.HEADINGS, rows)
+    desk.publish("publication", text, "")
 
 
 @main.command()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
-import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +13,9 @@ from typing import Any
 import psutil
 import pytest
 
+from kintoun.features.publication.settings import PublicationSettings
 from tests.support.fixtures import ENGINES
+from tests.support.inprocess import FEATURES, Databases, opened, settings_for
 from tests.support.postgres import Postgres
 from tests.support.servers import Server, start_kintoun
 
@@ -119,26 +121,20 @@ def serving(server: Server, clients: list[Client]) -> int:
     )
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_other_servers_follow_within_a_second(engine: str, postgres: Postgres) -> None:
-    where = storage(engine, postgres)
-    with (
-        start_kintoun({**INI, **where}) as first,
-        start_kintoun({**INI, **where}, data=first.directory / "data") as second,
-        connected(first, 1) as (writer,),
-        connected(second, 1) as (reader,),
-    ):
-        writer.write("PUT /buckets/main", {"permissions": PUBLIC})
-        writer.write(f"PUT {PLACE}")
+async def test_other_servers_follow_within_a_second(engine: str, databases: Databases) -> None:
+    section = PublicationSettings(resources=["/buckets/main"])
+    settings = settings_for(
+        databases.url(engine), features=[*FEATURES, "publication"], sections={"publication": section}
+    )
+    async with opened(settings) as first, opened(settings) as second:
+        await first.ok("PUT /buckets/main", {"permissions": PUBLIC})
+        await first.ok(f"PUT {PLACE}")
         for n in range(4):
-            record = writer.write(f"PUT {PLACE}/records/r", {"data": {"n": n}})
-            within_reach(reader, CHANGESET, record["last_modified"])
-            within_reach(reader, MONITOR, record["last_modified"])
-
-
-def within_reach(reader: Client, path: str, timestamp: int) -> None:
-    """Wait until a timestamp is told. A second is the promise; a busy machine takes longer to do anything."""
-    deadline = time.monotonic() + 30
-    while reader.send(f"GET {path}")[1]["timestamp"] != timestamp:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+            for path in (CHANGESET, MONITOR):
+                await second.ok(f"GET {path}", user=None)
+            record = (await first.ok(f"PUT {PLACE}/records/r", {"data": {"n": n}}))["data"]
+            for path in (CHANGESET, MONITOR):
+                # A second is the promise; a busy machine takes longer to do anything.
+                async with asyncio.timeout(30):
+                    while (await second.ok(f"GET {path}", user=None))["timestamp"] != record["last_modified"]:
+                        await asyncio.sleep(0.02)

@@ -39,6 +39,10 @@ class Endpoint:
         return ", ".join((*self.methods, "OPTIONS"))
 
 
+MOST, LONGEST = 1024, 200
+"""Paths that are remembered, and characters that one of them may have."""
+
+
 class _Node:
     __slots__ = ("endpoint", "literal", "tail", "variable")
 
@@ -58,12 +62,15 @@ class Router:
 
     def __init__(self) -> None:
         self._root = _Node()
+        self._found: dict[str, tuple[Endpoint, tuple[str, ...]]] = {}
+        """Of late: most clients ask for few things, again and again."""
         self._streaming: tuple[str, ...] = ()
         self.endpoints: list[Endpoint] = []
 
     def add(self, endpoint: Endpoint) -> None:
         """Serve `endpoint.pattern`, as `/buckets/{bucket_id}`, below the version prefix."""
         self.endpoints.append(endpoint)
+        self._found.clear()
         if endpoint.streams:
             self._streaming = (*self._streaming, endpoint.pattern[endpoint.pattern.rindex("/") :])
         node = self._root
@@ -89,6 +96,16 @@ class Router:
 
     def find(self, path: str) -> tuple[Endpoint, tuple[str, ...]] | None:
         """What serves a path (without its prefix), and the values of the pattern's variables."""
+        known = self._found.get(path)
+        if known is None:
+            known = self._look(path)
+            if known is not None and len(path) <= LONGEST:
+                if len(self._found) >= MOST:
+                    self._found.clear()
+                self._found[path] = known
+        return known
+
+    def _look(self, path: str) -> tuple[Endpoint, tuple[str, ...]] | None:
         segments = path.split("/")[1:]
         node: _Node | None = self._root
         values: list[str] = []

@@ -22,6 +22,7 @@ from kintoun.features.publication.lifetimes import Lifetimes
 from kintoun.features.publication.marks import Marks
 from kintoun.features.publication.monitor import Monitor, Resources
 from kintoun.features.publication.operations import BROADCASTS, CHANGES, CHANGESET
+from kintoun.features.publication.ready import Ready
 from kintoun.features.publication.settings import PublicationSettings
 from kintoun.features.publication.shelf import Shelf
 from kintoun.http.routing import Endpoint, Handler
@@ -52,7 +53,8 @@ class Publication(Plugin):
         service, http = registry.service, registry.settings.http
         resources = Resources(declared.resources, declared.excluded_collections)
         marks = Marks(_shared_file())
-        shelf: Shelf[Any] = Shelf(declared.cache_bytes)
+        ready = Ready(marks)
+        shelf: Shelf[Any] = Shelf(declared.cache_bytes, ready.forget)
         monitor = Monitor(service.store, resources, declared.http_host or http.public_host or "", marks)
         changesets = Changesets(service.access, marks, shelf)
         lifetimes = Lifetimes(registry.settings.cache_expires)
@@ -63,8 +65,8 @@ class Publication(Plugin):
             ("how",),
         )
         sender = Sender(Encodings(), lifetimes, sent)
-        monitored = MonitorEndpoint(monitor, shelf, sender, redirects)
-        changeset = ChangesetEndpoint(changesets, monitored, sender, redirects)
+        monitored = MonitorEndpoint(monitor, shelf, ready, sender, redirects)
+        changeset = ChangesetEndpoint(changesets, monitored, ready, sender, redirects)
         changes = ChangesEndpoint(monitor, redirects, lifetimes)
         broadcasts = Broadcasts(service.store, monitor, declared)
         for name, pattern, handler, operations in (

@@ -75,14 +75,15 @@ class Changesets:
             self._watched = frozenset(str(path) for place in self._states for path in _lists(place))
         return self._watched
 
-    def ready(self, wish: Wish) -> Body | None:
+    def ready(self, wish: Wish) -> tuple[Body, State] | None:
         """The changeset, when it is there, everybody may have it and nothing has moved since."""
         state = self._states.get(wish.place)
         if state is None or state.seen != self._marks.at(state.places):
             return None
         if wish.since and wish.since < state.watermark:
             return None
-        return self._shelf.get(wish, state.version)
+        body = self._shelf.get(wish, state.version)
+        return (body, state) if body is not None else None
 
     async def read(self, context: Context, wish: Wish) -> Body:
         """The changeset as the caller may have it. Raises ProtocolError, and Forgotten.

@@ -89,12 +89,12 @@ def _compressors() -> dict[str, Compress]:
     except ImportError:
         pass
     else:
-        found["zstd"] = lambda body: zstandard.ZstdCompressor(level=12).compress(body)
+        found["zstd"] = lambda body: zstandard.ZstdCompressor(level=9).compress(body)
     try:
         import brotli
     except ImportError:
         pass
     else:
-        found["br"] = partial(brotli.compress, quality=7)
-    found["gzip"] = partial(gzip.compress, compresslevel=9, mtime=0)
+        found["br"] = partial(brotli.compress, quality=6)
+    found["gzip"] = partial(gzip.compress, compresslevel=6, mtime=0)
     return found

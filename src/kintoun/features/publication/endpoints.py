@@ -5,8 +5,9 @@ from __future__ import annotations
 from kintoun.features.publication.changesets import Changesets, Forgotten, Wish
 from kintoun.features.publication.encodings import Body, Encodings
 from kintoun.features.publication.lifetimes import Lifetimes, kept_for
-from kintoun.features.publication.monitor import BUCKET_ID, COLLECTION_ID, Entry, Monitor, Snapshot
+from kintoun.features.publication.monitor import BUCKET_ID, COLLECTION_ID, PLACE, Entry, Monitor, Snapshot
 from kintoun.features.publication.query import Asked, changed_query, parse_changeset_query, since_of
+from kintoun.features.publication.ready import Ready
 from kintoun.features.publication.settings import PublicationSettings
 from kintoun.features.publication.shelf import Shelf
 from kintoun.http.answers import Answer, Headers
@@ -35,6 +36,10 @@ class Sender:
         self.lifetimes = lifetimes
         self._encodings = encodings
         self._kept, self._made = sent.of("kept"), sent.of("made")
+
+    def count(self) -> None:
+        """Count an answer that was sent as it had been kept."""
+        self._kept.add()
 
     async def send(self, request: Request, body: Body, caching: Headers, *, kept: bool) -> Answer:
         """The answer with a body, encoded as the client likes it best."""
@@ -86,44 +91,63 @@ class ChangesetEndpoint:
     """`GET /buckets/{bucket}/collections/{collection}/changeset`."""
 
     def __init__(
-        self, changesets: Changesets, monitor: MonitorEndpoint, sender: Sender, redirects: Redirects
+        self,
+        changesets: Changesets,
+        monitor: MonitorEndpoint,
+        ready: Ready,
+        sender: Sender,
+        redirects: Redirects,
     ) -> None:
         self._changesets = changesets
         self._monitor = monitor
+        self._ready = ready
         self._sender = sender
         self._redirects = redirects
 
     async def get(self, context: Context, request: Request) -> Answer:
         """The changeset of a collection, or of all collections that are followed."""
+        ready = self._ready.find(context, request)
+        if ready is not None:
+            self._sender.count()
+            return ready
         context.service.cors.check(request)
         asked = parse_changeset_query(request.query)
         place = request.parameters
         if place == MONITOR:
-            return await self._monitor.changeset(request, asked)
+            return await self._monitor.changeset(context, request, asked)
         bucket, collection = place
         wish = Wish((bucket, collection), asked.since, asked.limit)
         anybody = context.claim is None and context.work is None
         kept = self._changesets.ready(wish) if anybody else None
         try:
-            body = kept or await self._changesets.read(context, wish)
+            body = kept[0] if kept is not None else await self._changesets.read(context, wish)
         except Forgotten:
             return self._redirects.without_since(request)
         caching = self._sender.lifetimes.headers(bucket, collection, asked.life)
-        return await self._sender.send(request, body, caching, kept=kept is not None)
+        answer = await self._sender.send(request, body, caching, kept=kept is not None)
+        if kept is not None:
+            self._ready.keep(context, request, answer, kept[1].places, kept[1].seen)
+        return answer
 
 
 class MonitorEndpoint:
     """`GET /buckets/monitor/collections/changes/changeset`: what anybody may follow."""
 
     def __init__(
-        self, monitor: Monitor, shelf: Shelf[tuple[object, ...]], sender: Sender, redirects: Redirects
+        self,
+        monitor: Monitor,
+        shelf: Shelf[tuple[object, ...]],
+        ready: Ready,
+        sender: Sender,
+        redirects: Redirects,
     ) -> None:
         self._monitor = monitor
         self._shelf = shelf
+        self._ready = ready
         self._sender = sender
         self._redirects = redirects
 
-    async def changeset(self, request: Request, asked: Asked) -> Answer:
+    async def changeset(self, context: Context, request: Request, asked: Asked) -> Answer:
         """The collections that changed since the client has asked."""
         if asked.quoted:
             return self._redirects.unquoted(request, asked)
@@ -138,10 +162,14 @@ class MonitorEndpoint:
             return self._redirects.without_since(request)
         key = ("monitor", since, asked.limit, asked.bucket, asked.collection)
         kept = self._shelf.get(key, snapshot)
-        body = kept or _changeset(_chosen(snapshot.entries, asked), snapshot.timestamp, snapshot)
         if kept is None:
+            body = _changeset(_chosen(snapshot.entries, asked), snapshot.timestamp, snapshot)
             self._shelf.put(key, body)
-        return await self._sender.send(request, body, caching, kept=kept is not None)
+            return await self._sender.send(request, body, caching, kept=False)
+        seen = snapshot.seen
+        answer = await self._sender.send(request, kept, caching, kept=True)
+        self._ready.keep(context, request, answer, (PLACE,), seen)
+        return answer
 
 
 def _chosen(entries: list[Entry], asked: Asked) -> list[Entry]:

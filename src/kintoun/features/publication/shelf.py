@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 from kintoun.features.publication.encodings import Body
@@ -17,8 +17,10 @@ K = TypeVar("K", bound=Hashable)
 class Shelf(Generic[K]):
     """Bodies by what was asked. One that is of another state of the data than is asked for is not there."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, dropped: Callable[[], None]) -> None:
+        """Keep `most` bytes; `dropped` is called when a body goes."""
         self._most = most
+        self._dropped = dropped
         self._bodies: OrderedDict[K, tuple[Body, int]] = OrderedDict()
         self.bytes = 0
 
@@ -44,3 +46,4 @@ class Shelf(Generic[K]):
         found = self._bodies.pop(key, None)
         if found is not None:
             self.bytes -= found[1]
+            self._dropped()
