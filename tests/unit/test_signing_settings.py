@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kintoun.config.decoding import beside, field_types
 from kintoun.features.signing.chains import base_url
 from kintoun.features.signing.kinto_signers import added
 from kintoun.features.signing.renewal import Renewal
@@ -206,3 +207,25 @@ def test_a_kinto_without_signers_has_none() -> None:
 )
 def test_where_clients_find_chains(chains_url: str | None, settings: Settings, base: str) -> None:
     assert base_url(chains_url, settings) == base
+
+
+def test_relative_files_within_tables_lie_beside_the_configuration() -> None:
+    types = field_types(SignersSection)
+    here = Path("/etc/kintoun")
+    assert beside(types["pki"], "pki", here) == "/etc/kintoun/pki"
+    assert beside(types["chains_url"], "https://example.org/v1", here) == "https://example.org/v1"
+    given = [
+        {"name": "one", "private_key": "pki/one.pem"},
+        {"name": "two", "private_key": "/two.pem", "chain": "two.chain", "x5u": "https://example.org/x"},
+        "no table",
+    ]
+    assert beside(types["local"], given, here) == [
+        {"name": "one", "private_key": "/etc/kintoun/pki/one.pem"},
+        {
+            "name": "two",
+            "private_key": "/two.pem",
+            "chain": "/etc/kintoun/two.chain",
+            "x5u": "https://example.org/x",
+        },
+        "no table",
+    ]
