@@ -221,6 +221,12 @@ def test_features_bring_their_own_keys(tmp_path: Path) -> None:
     )
 
 
+def test_a_key_of_a_feature_that_says_nothing_leaves_its_default(tmp_path: Path) -> None:
+    lines = "kinto.includes = kinto.plugins.history\nkinto.history.auto_trim_max_count ="
+    assert "keep" not in translated(tmp_path, lines).tree.sections.get("history", {})
+    assert "features" in toml.write(plain(translated(tmp_path, lines).tree))
+
+
 def test_cache_keys_in_every_spelling(tmp_path: Path) -> None:
     found = settings(
         tmp_path,

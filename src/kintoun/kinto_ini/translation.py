@@ -109,7 +109,8 @@ class Translator:
         if key in table.SWITCHES and entry.text.strip():
             self.features.setdefault(found.feature, entry.place)
         if found.rest is None:
-            self.result.tree.put(found.feature, found.field, Value(found.read(entry.text), entry.place))
+            if (value := found.read(entry.text)) is not None:
+                self.result.tree.put(found.feature, found.field, Value(value, entry.place))
         else:
             table_so_far = self.result.tree.sections.get(found.feature, {}).get(found.field)
             merged = {**(table_so_far.value if table_so_far else {}), found.rest: table.option(entry.text)}
