@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
-from kintoun.features.live.views import Look, Segment, View
+from kintoun.features.live.views import Look, Own, Segment, View
 from kintoun.model import json, timestamps
 from kintoun.model.paths import ListPath
 from kintoun.model.query import Filter, Op, Sort
@@ -23,6 +23,9 @@ log = structlog.get_logger()
 
 PAGE_ROWS = 1000
 """Changes that are read at once."""
+
+LONGEST_PAGE = 10_000
+"""Objects of one reader's own that changed at once; with more it starts over."""
 
 KEPT_SEGMENTS, KEPT_ROWS = 100, 1000
 """What is kept of the latest changes, for those who are about to follow."""
@@ -76,6 +79,8 @@ class Feed:
         self._views: dict[object, View] = {}
         self._kept: deque[Segment] = deque()
         self._kept_rows = 0
+        self.lock = asyncio.Lock()
+        """Held while the position moves."""
         self._dirty = False
         self._task: asyncio.Task[None] | None = None
 
@@ -96,31 +101,25 @@ class Feed:
             self._views = {key: each for key, each in self._views.items() if each is not view}
 
     async def know(self, view: View, most: int) -> bool:
-        """Find out what readers of their own objects see now; False when that is more than `most` objects.
+        """Find out what readers of their own objects see; False when that is more than `most` objects.
 
-        Afterwards `view.known` is in step with the feed.
+        Whoever calls holds the lock.
         """
-        look = view.look
-        if look.principals is None or view.known is not None:
+        if view.own is not None:
             return True
-        page = changes_page(
-            self._service, self.path, -1, limit=most + 1, deleted=False,
-            holders=look.principals, permissions=look.seen_by,
-        )  # fmt: skip
-        while view.known is None:
-            found = await self._service.store.read(
-                Wanted(points=self.path.lineage, clock=self.path, page=page)
-            )
-            rows, clock = found.rows or (), standing_clock(self.path, found)
-            if len(rows) > most:
-                return False
-            since = clock.timestamp if clock is not None else 0
-            await self.reach(since)
-            later = self.since(since)
-            if later is not None and view.known is None:
-                view.known = {row[1] for row in rows}
-                look.render(Segment(since, self.position, 0, later), view.known)
+        rows = await self._own(view.look, -1, limit=most + 1, deleted=False)
+        if len(rows) > most:
+            return False
+        view.own = Own({row[1] for row in rows})
         return True
+
+    async def _own(self, look: Look, after: int, **more: object) -> Sequence[Row]:
+        """What changed after a timestamp of what readers of their own objects may see."""
+        page = changes_page(
+            self._service, self.path, after, holders=look.principals, permissions=look.seen_by, **more
+        )
+        wanted = Wanted(points=self.path.lineage, clock=self.path, page=page)
+        return (await self._service.store.read(wanted)).rows or ()
 
     # Changes
 
@@ -172,6 +171,10 @@ class Feed:
 
     async def _read(self) -> bool:
         """Read a page and send it; returns whether there is more to be read."""
+        async with self.lock:
+            return await self._advance()
+
+    async def _advance(self) -> bool:
         began = self.position
         page = None if began < 0 else changes_page(self._service, self.path, began, until=self.until or None)
         found = await self._service.store.read(Wanted(points=self.path.lineage, clock=self.path, page=page))
@@ -192,10 +195,21 @@ class Feed:
             segment = Segment(began, target, 0, rows)
         caught_up = not more and target >= clock.timestamp
         if segment.end > began:
-            self._send(segment)
+            self._send(segment, await self._visible(segment))
         return not caught_up
 
-    def _send(self, segment: Segment) -> None:
+    async def _visible(self, segment: Segment) -> dict[View, dict[str, int]]:
+        """What of a segment the readers may see who do not see all: asked once for equal ones."""
+        visible: dict[View, dict[str, int]] = {}
+        for view in tuple(self._views.values()):
+            if view.own is not None and segment.rows:
+                # Not only up to the segment's end: what changed again since is not lost.
+                rows = await self._own(view.look, segment.start, limit=LONGEST_PAGE)
+                if len(rows) < LONGEST_PAGE:
+                    visible[view] = {row[1]: row[2] for row in rows}
+        return visible
+
+    def _send(self, segment: Segment, visible: Mapping[View, Mapping[str, int]]) -> None:
         self.position, self.until = segment.end, segment.until
         self._kept.append(segment)
         self._kept_rows += len(segment.rows)
@@ -203,7 +217,7 @@ class Feed:
             self._kept_rows -= len(self._kept.popleft().rows)
         size = 0
         for view in tuple(self._views.values()):
-            size += view.push(segment)
+            size += view.push(segment, visible.get(view, None if segment.rows else {}))
         self._pushed(size, max(0.0, (timestamps.now() - segment.end) / 1000))
 
     def _start_anew(self, clock: Clock | None) -> None:
@@ -214,5 +228,5 @@ class Feed:
         if clock is not None:
             self.number, self.position = clock.list, clock.timestamp
         for view in self._views.values():
-            view.known = None
+            view.own = None
         self._lost(self)

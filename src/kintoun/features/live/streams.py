@@ -57,6 +57,11 @@ class Track:
         if data:
             self.stream.put(data)
 
+    def lose(self) -> None:
+        """It cannot be told what changed: start over."""
+        self.leave(start_over=True)
+        self.stream.stir()
+
     def leave(self, *, start_over: bool = False) -> None:
         """Follow no more, and go on from what was sent; or from nothing."""
         if self.view is not None:
@@ -208,21 +213,18 @@ class Stream:
 
     async def _catch_up(self, track: Track) -> None:
         """Bring a list that is not followed a step further: a page, or to where it is followed."""
-        feed, most = track.feed, self._hub.settings.own_objects
+        feed = track.feed
         try:
             if track.start_over:
                 self._start_over(track)
             await feed.reach(0)
             if not track.fresh and not track.at[1]:
                 await feed.reach(track.at[0])
-                view = feed.view(track.look)
-                try:
-                    if not await feed.know(view, most):
-                        raise too_many(most)
-                    if self._follow(track, view):
-                        return
-                finally:
-                    feed.forget(view)
+                if track.look.principals is not None:
+                    await self._follow_own(track)
+                    return
+                if self._follow(track, feed.view(track.look)):
+                    return
             await self._page(track)
         except (Unavailable, Conflict):
             await asyncio.sleep(AGAIN_SECONDS)
@@ -235,10 +237,25 @@ class Stream:
         data = events.event(json.encode_text({"list": track.look.path}), "reset")
         self._buffer.append(data.encode())
 
+    async def _follow_own(self, track: Track) -> None:
+        """Follow as a reader of its own objects, from where the list's feed stands."""
+        feed, most = track.feed, self._hub.settings.own_objects
+        async with feed.lock:
+            view = feed.view(track.look)
+            try:
+                if not await feed.know(view, most):
+                    raise too_many(most)
+                if track.at[0] < feed.position and not track.at[1]:
+                    await self._page(track, feed.position)
+                if track.at[0] >= feed.position and view.look is track.look:
+                    self._follow(track, view)
+            finally:
+                feed.forget(view)
+
     def _follow(self, track: Track, view: View) -> bool:
         """Follow from here, when what lies between is still known."""
         feed = track.feed
-        if feed.position < 0 or (view.look.principals is not None and view.known is None):
+        if feed.position < 0:
             return False
         # Who knows more than there is has known what was lost; it is sent what comes instead.
         start = min(track.at[0], feed.position)
@@ -250,18 +267,18 @@ class Stream:
         segment = Segment(start, feed.position, feed.until, rows)
         track.at = segment.end, segment.until
         if rows:
-            seen = set(view.known) if view.known is not None else None
-            data = track.look.render(segment, seen)
+            data = track.look.render(segment)
             if data:
                 self._buffer.append(data)
         return True
 
-    async def _page(self, track: Track) -> None:
-        """Read a page of what the reader has not been sent."""
+    async def _page(self, track: Track, to: int = 0) -> None:
+        """Read a page of what the reader has not been sent, up to a timestamp perhaps."""
         look, path, (start, until) = track.look, track.feed.path, track.at
+        bound = until or to
         own = look.principals is not None
         page = changes_page(
-            self._hub.service, path, start, until=until or None, deleted=not track.fresh,
+            self._hub.service, path, start, until=bound or None, deleted=not track.fresh,
             holders=look.principals, permissions=look.seen_by if own else None,
         )  # fmt: skip
         found = await self._hub.service.store.read(Wanted(points=path.lineage, clock=path, page=page))
@@ -270,16 +287,16 @@ class Stream:
             track.feed.wake()  # which notices it, and has everybody start over
             self.doubtful = True
             return
-        if track.at != (start, until) or track.look is not look:
+        if track.at != (start, until) or track.start_over or track.look is not look:
             return  # it has to start over
         if clock.watermark != track.watermark and 0 < start < clock.watermark and not (track.fresh or own):
             track.watermark = clock.watermark
             track.start_over = True
             return
-        until = until or clock.timestamp
+        until = bound or clock.timestamp
         more = len(rows) > PAGE_ROWS
         segment = Segment(start, rows[PAGE_ROWS - 1][2] if more else until, until * more, rows[:PAGE_ROWS])
-        data = look.render(segment, set() if own else None, fresh=track.fresh) if rows else b""
+        data = look.render(segment, fresh=track.fresh) if rows else b""
         track.at = segment.end, segment.until
         track.fresh = track.fresh and more
         if data:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from kintoun.features.live.events import event, place_of, position
 from kintoun.model import json
 from kintoun.model.fields import Fields
 from kintoun.model.filters import matches
-from kintoun.model.permissions import holds, holds_any
 from kintoun.model.query import Filter
 
 if TYPE_CHECKING:
@@ -45,22 +44,15 @@ class Look(NamedTuple):
     seen_by: tuple[str, ...] | None = None
     form: Form = "plain"
 
-    def sees(self, row: Row) -> bool:
-        if self.principals is None:
-            return True
-        if self.seen_by is None:
-            return holds_any(row[4], self.principals)
-        return holds(row[4], self.seen_by, self.principals)
-
-    def render(self, segment: Segment, known: set[str] | None, *, fresh: bool = False) -> bytes:
+    def render(self, segment: Segment, own: Own | None = None, *, fresh: bool = False) -> bytes:
         """The events of a segment; nothing when there are none.
 
-        `known` are the objects that a reader of its own objects has seen, and is kept up to date. A `fresh`
-        reader has nothing that it would have to drop.
+        `own` is for readers who see only their own objects of those in the segment. A `fresh` reader has
+        nothing that it would have to drop.
         """
         if self.form == "timestamps":
             return self._timestamp(segment.end)
-        events = self._events(segment.rows, known, fresh)
+        events = self._events(segment.rows, own, fresh)
         if not events:
             return b""
         if self.form == "plain":
@@ -75,26 +67,20 @@ class Look(NamedTuple):
     def _named(self, data: str) -> str:
         return f'{{"list":{json.encode_text(self.path)},"data":{data}}}'
 
-    def _events(
-        self, rows: Iterable[Row], known: set[str] | None, fresh: bool
-    ) -> list[tuple[str, str | None]]:
+    def _events(self, rows: Iterable[Row], own: Own | None, fresh: bool) -> list[tuple[str, str | None]]:
+        if own is None and not self.filters and self.fields is None:
+            return [(row[3], None) for row in rows]
         events: list[tuple[str, str | None]] = []
-        plain = self.principals is None and not self.filters and self.fields is None
         for row in rows:
-            if plain:
-                events.append((row[3], None))
-            elif not self.sees(row):
-                if known is not None and row[1] in known:
-                    known.discard(row[1])
+            if own is not None and not own.shows(row):
+                if own.loses(row):
                     events.append((_gone(row), "left"))
-            else:
-                if known is not None:
-                    known.add(row[1])
-                shown = self._shown(row)
-                if shown is not None:
-                    events.append((shown, None))
-                elif not fresh:
-                    events.append((_gone(row), "left"))
+                continue
+            shown = self._shown(row)
+            if shown is not None:
+                events.append((shown, None))
+            elif not fresh:
+                events.append((_gone(row), "left"))
         return events
 
     def _shown(self, row: Row) -> str | None:
@@ -114,10 +100,40 @@ def _gone(row: Row) -> str:
     return row[3] if row[0] & 1 else json.encode_text({"id": row[1], "last_modified": row[2]})
 
 
+class Own:
+    """What readers who see only their own objects of a list see of it.
+
+    `known` are the objects that they were shown, `visible` the timestamps of those that they may see now, of
+    the ones that changed.
+    """
+
+    def __init__(self, known: set[str]) -> None:
+        self.known = known
+        self.visible: Mapping[str, int] = {}
+
+    def shows(self, row: Row) -> bool:
+        """Whether a row is to be shown; one that has changed again meanwhile will be later."""
+        if self.visible.get(row[1]) != row[2]:
+            return False
+        self.known.add(row[1])
+        return True
+
+    def loses(self, row: Row) -> bool:
+        """Whether they saw an object that they may not see any more."""
+        if row[1] in self.visible or row[1] not in self.known:
+            return False
+        self.known.discard(row[1])
+        return True
+
+
 class Follower(Protocol):
     """Somebody who is sent what a view shows."""
 
     def push(self, segment: Segment, data: bytes) -> None: ...
+
+    def lose(self) -> None:
+        """It cannot be told what changed: start over."""
+        ...
 
 
 class View:
@@ -126,13 +142,21 @@ class View:
     def __init__(self, look: Look) -> None:
         self.look = look
         self.followers: set[Follower] = set()
-        self.known: set[str] | None = None
+        self.own: Own | None = None
+        """Of readers who do not see all; None before it is known what they see."""
 
-    def push(self, segment: Segment) -> int:
-        """Send a segment to the followers; returns how many bytes that made."""
-        if self.look.principals is not None and self.known is None:
-            return 0  # nobody follows before it is known what there is to lose
-        data = self.look.render(segment, self.known)
+    def push(self, segment: Segment, visible: Mapping[str, int] | None) -> int:
+        """Send a segment to the followers; returns how many bytes that made.
+
+        `visible` are the timestamps of what they may see, for those who do not see all.
+        """
+        if self.look.principals is not None:
+            if self.own is None or visible is None:
+                for follower in tuple(self.followers):
+                    follower.lose()
+                return 0
+            self.own.visible = visible
+        data = self.look.render(segment, self.own)
         for follower in tuple(self.followers):
             follower.push(segment, data)
         return len(data)

@@ -1,0 +1,417 @@
+"""Streams of changes, on either engine: what they send, to whom, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from kintoun.features.live import feeds
+from kintoun.features.live.settings import LiveSettings
+from tests.live.client import Stream, stream
+from tests.support.inprocess import FEATURES, App, Databases, opened, principal, settings_for
+
+C = "/buckets/b/collections/c"
+R = f"{C}/records"
+
+LIMITS = LiveSettings(heartbeat_seconds=1, buffer_bytes=4096, streams_per_user=3, own_objects=5)
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest_asyncio.fixture
+async def app(engine: str, databases: Databases, cheap_hashes: None) -> AsyncIterator[App]:
+    """An application with a collection that everybody may read."""
+    settings = settings_for(
+        databases.url(engine),
+        features=[*FEATURES, "live", "history"],
+        sections={
+            "live": LiveSettings(heartbeat_seconds=1, buffer_bytes=4096, streams_per_user=3, own_objects=5)
+        },
+    )
+    async with opened(settings) as made:
+        await made.bait()
+        await made.ok("PUT /buckets/b", {"permissions": {"read": ["system.Everyone"]}})
+        await made.ok(f"PUT {C}")
+        yield made
+
+
+async def put(app: App, name: str, **data: Any) -> int:
+    answer = await app.ok(f"PUT {R}/{name}", {"data": data})
+    timestamp: int = answer["data"]["last_modified"]
+    return timestamp
+
+
+async def etag(app: App, path: str = R) -> str:
+    tag: str = (await app.call(f"GET {path}")).headers["etag"]
+    return tag
+
+
+async def names(live: Stream, number: int) -> list[str]:
+    return [(await live.next()).data["id"] for _ in range(number)]
+
+
+# What is sent
+
+
+async def test_from_the_beginning_and_on(app: App) -> None:
+    await put(app, "one", n=1)
+    two = await put(app, "two", n=2)
+    await app.ok(f"DELETE {R}/one")
+    async with stream(app, f"{R}?_since=0") as live:
+        assert live.headers["content-type"].startswith("text/event-stream")
+        assert "content-length" not in live.headers
+        first = await live.next()
+        assert first.data == {"id": "two", "n": 2, "last_modified": two}
+        gone = await live.next()
+        assert (gone.data["id"], gone.data["deleted"]) == ("one", True)
+        assert gone.id == await etag(app)
+        three = await put(app, "three", n=3)
+        event = await live.next()
+        assert (event.name, event.data["id"], event.id) == ("message", "three", f'"{three}"')
+        assert 1000 <= live.retry <= 5000
+
+
+async def test_without_a_beginning_it_begins_now(app: App) -> None:
+    await put(app, "before")
+    async with stream(app, R) as live:
+        await put(app, "after")
+        assert await names(live, 1) == ["after"]
+
+
+async def test_it_resumes_without_a_gap_or_a_repeat(app: App) -> None:
+    async with stream(app, R) as live:
+        await put(app, "one")
+        place = (await live.next()).id
+    await put(app, "two")
+    async with stream(app, f"{R}?_since=0", headers={"Last-Event-ID": place}) as live:
+        assert await names(live, 1) == ["two"]
+        await put(app, "three")
+        assert await names(live, 1) == ["three"]
+
+
+async def test_a_batch_is_whole(app: App) -> None:
+    requests = [{"method": "PUT", "path": f"{R}/r{n}"} for n in range(5)]
+    async with stream(app, R) as live:
+        await app.ok("POST /batch", {"requests": requests})
+        events = [await live.next() for _ in requests]
+    assert [event.whole for event in events] == [False] * 4 + [True]
+    assert events[-1].id == await etag(app)
+
+
+async def test_much_is_caught_up_with_in_pages(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "PAGE_ROWS", 3)
+    monkeypatch.setattr("kintoun.features.live.streams.PAGE_ROWS", 3)
+    stamps = [await put(app, f"r{n}") for n in range(8)]
+    async with stream(app, f"{R}?_since=0") as live:
+        events = [await live.next() for _ in range(8)]
+        assert [event.data["last_modified"] for event in events] == stamps
+        assert events[2].id == f'"{stamps[2]}-{stamps[-1]}"'
+        assert events[7].id == f'"{stamps[7]}"'
+    async with stream(app, R, headers={"Last-Event-ID": events[2].id}) as live:
+        assert await names(live, 5) == [f"r{n}" for n in range(3, 8)]
+        requests = [{"method": "PUT", "path": f"{R}/b{n}"} for n in range(8)]
+        await app.ok("POST /batch", {"requests": requests})
+        assert await names(live, 8) == [f"b{n}" for n in range(8)]
+
+
+async def test_filters_and_fields(app: App) -> None:
+    async with stream(app, f"{R}?n=1&_fields=n") as live:
+        one = await put(app, "one", n=1, more=True)
+        await put(app, "other", n=2)
+        two = await put(app, "one", n=2)
+        await put(app, "gone", n=1)
+        await app.ok(f"DELETE {R}/gone")
+        events = [(e.name, e.data) for e in [await live.next() for _ in range(5)]]
+    assert events[0] == ("message", {"id": "one", "n": 1, "last_modified": one})
+    assert [(name, data["id"]) for name, data in events[1:]] == [
+        ("left", "other"), ("left", "one"), ("message", "gone"), ("left", "gone"),
+    ]  # fmt: skip
+    assert events[2][1] == {"id": "one", "last_modified": two}
+    assert events[4][1]["deleted"] is True
+
+
+async def test_equal_questions_are_read_once(app: App) -> None:
+    reads = 0
+    store = app.application.composition.service.store
+    read = store.read
+
+    async def counted(wanted: Any) -> Any:
+        nonlocal reads
+        reads += wanted.page is not None and wanted.page.deleted
+        return await read(wanted)
+
+    store.read = counted
+    async with (
+        stream(app, R, user=None) as one,
+        stream(app, R, user=None) as two,
+        stream(app, f"{R}?n=1") as three,
+    ):
+        reads = 0
+        await put(app, "one", n=1)
+        for live in (one, two, three):
+            assert await names(live, 1) == ["one"]
+    assert reads == 1
+
+
+async def test_several_lists(app: App) -> None:
+    path = f"/__live__?list={R}&list=/v1/buckets/b/collections"
+    async with stream(app, path) as live:
+        one = await put(app, "one")
+        event = await live.next()
+        assert event.data == {"list": R, "data": {"id": "one", "last_modified": one}}
+        await app.ok("PUT /buckets/b/collections/d")
+        assert (await live.next()).data["list"] == "/buckets/b/collections"
+    place = f'"{one},{(await etag(app, "/buckets/b/collections"))[1:-1]}"'
+    await put(app, "two")
+    async with stream(app, path, headers={"Last-Event-ID": place}) as live:
+        assert (await live.next()).data["data"]["id"] == "two"
+    async with stream(app, f"{path}&_since={place[1:-1]}") as live:
+        assert (await live.next()).data["data"]["id"] == "two"
+
+
+async def test_timestamps_alone(app: App) -> None:
+    async with stream(app, f"/__live__?form=timestamps&list={R}") as live:
+        one = await put(app, "one", secret=1)
+        assert (await live.next()).data == {"list": R, "last_modified": one}
+
+
+async def test_other_lists(app: App) -> None:
+    async with stream(app, "/buckets/b/history") as history, stream(app, "/buckets/b/groups") as groups:
+        await app.ok("PUT /buckets/b/groups/g", {"data": {"members": []}})
+        assert (await history.next()).data["uri"] == "/buckets/b/groups/g"
+        assert await names(groups, 1) == ["g"]
+
+
+async def test_it_shows_that_it_is_there(app: App) -> None:
+    async with stream(app, R) as live:
+        ticking = asyncio.ensure_future(_streams(app)[0]._hub.tick())
+        try:
+            async with asyncio.timeout(60):
+                while live.comments < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        finally:
+            ticking.cancel()
+        assert live.id == await etag(app)
+
+
+# Who is refused
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status", "says"),
+    [
+        (f"{R}?_sort=id", {}, 400, "_sort"),
+        (f"{R}?_limit=1", {}, 400, "_limit"),
+        (f"{R}?_since=x", {}, 400, "_since"),
+        (f"{R}?lt_last_modified=7", {}, 400, "last_modified"),
+        (R, {"Last-Event-ID": "x"}, 400, "Last-Event-ID"),
+        (R, {"Last-Event-ID": '"1,2"'}, 400, "Last-Event-ID"),
+        ("/__live__", {}, 400, "list"),
+        (f"/__live__?list={R}&list={R}", {}, 400, "list"),
+        (f"/__live__?list={R}&form=x", {}, 400, "form"),
+        (f"/__live__?list={R}&n=1", {}, 400, "n"),
+        (f"/__live__?list={R}&_since=1,2", {}, 400, "_since"),
+        ("/__live__?list=/nowhere", {}, 404, "nowhere"),
+        ("/__live__?list=/permissions", {}, 404, "permissions"),
+        (f"/__live__?list={C}", {}, 404, "collections"),
+        ("/buckets/b/collections/none/records", {}, 404, "none"),
+        ("/buckets/other/collections/c/records", {}, 403, "Forbidden"),
+        ("/__live__?list=/buckets/other/collections", {}, 403, "Forbidden"),
+    ],
+)
+async def test_what_is_wrong_is_named(
+    app: App, path: str, headers: dict[str, str], status: int, says: str
+) -> None:
+    async with stream(app, path, headers=headers) as live:
+        await live.ended()
+    assert (live.status, says in live.body.decode()) == (status, True), live.body
+
+
+async def test_a_batch_has_no_streams(app: App) -> None:
+    requests = [{"path": R, "headers": {"Accept": "text/event-stream"}}, {"path": f"/__live__?list={R}"}]
+    answer = await app.ok("POST /batch", {"requests": requests})
+    assert [each["status"] for each in answer["responses"]] == [400, 400]
+
+
+async def test_head_and_cors(app: App) -> None:
+    async with stream(app, R, method="HEAD", headers={"Origin": "https://elsewhere.example"}) as live:
+        assert live.status == 200
+        assert live.headers["access-control-allow-origin"] == "*"
+    assert (await app.call(f"GET {R}", headers={"Accept": "application/json"})).status_code == 200
+
+
+async def test_who_was_away_too_long_starts_over(app: App) -> None:
+    one = await put(app, "one")
+    await app.ok(f"DELETE {R}/one")
+    await purge(app)
+    async with stream(app, f"{R}?_since={one}") as live:
+        await live.ended()
+    assert live.status == 410
+    async with stream(app, f"{R}?_since=0") as live:
+        assert (await live.next()).data["deleted"] is True
+        await put(app, "two")
+        assert await names(live, 1) == ["two"]
+
+
+async def purge(app: App) -> None:
+    """Forget what was deleted, as far as readers can tell."""
+    store = app.application.composition.service.store
+    await store.transact(lambda it: it.fetch("UPDATE clock SET watermark = ts WHERE path = $1", (R,)))
+
+
+async def test_there_are_so_many_of_a_user(app: App) -> None:
+    async with stream(app, R), stream(app, R), stream(app, R):
+        async with stream(app, R) as fourth:
+            await fourth.ended()
+        assert (fourth.status, fourth.headers["retry-after"]) == (429, "30")
+        async with stream(app, R, user="bob") as other:
+            assert other.status == 200
+    async with stream(app, R) as again:
+        assert again.status == 200
+
+
+# Rights over time
+
+
+async def expect_end(live: Stream, code: int) -> None:
+    event = await live.next()
+    assert (event.name, event.data["code"]) == ("end", code)
+    await live.ended()
+
+
+async def test_a_right_that_is_lost_ends_the_stream(app: App) -> None:
+    async with stream(app, R, user=None) as anybody, stream(app, R) as owner:
+        await put(app, "one")
+        assert await names(anybody, 1) == ["one"]
+        await app.ok("PATCH /buckets/b", {"permissions": {"read": []}})
+        await put(app, "two")
+        await expect_end(anybody, 401)
+        assert await names(owner, 2) == ["one", "two"]
+
+
+async def test_a_member_that_leaves_a_group_is_out(app: App) -> None:
+    bob = principal("bob")
+    await app.ok("PUT /buckets/b/groups/g", {"data": {"members": [bob]}})
+    await app.ok("PATCH /buckets/b", {"permissions": {"read": ["/buckets/b/groups/g"]}})
+    async with stream(app, R, user="bob") as live:
+        await put(app, "one")
+        assert await names(live, 1) == ["one"]
+        await app.ok("PATCH /buckets/b/groups/g", {"data": {"members": []}})
+        await put(app, "two")
+        await expect_end(live, 403)
+
+
+async def test_a_changed_password_ends_the_stream(app: App) -> None:
+    await app.ok("PUT /accounts/carol", {"data": {"password": "first"}}, user=None)
+    auth = ("carol", "first")
+    async with stream(app, R, auth=auth) as live, stream(app, R, user=None) as other:
+        await put(app, "one")
+        assert await names(live, 1) == ["one"]
+        await app.ok("PATCH /accounts/carol", {"data": {"password": "second"}}, auth=auth)
+        await expect_end(live, 401)
+        await put(app, "two")
+        assert await names(other, 2) == ["one", "two"]
+
+
+async def test_the_end_of_a_collection_ends_its_streams(app: App) -> None:
+    async with stream(app, R) as live:
+        await app.ok(f"DELETE {C}")
+        await expect_end(live, 404)
+
+
+async def test_a_collection_made_again_is_another(app: App) -> None:
+    await put(app, "one")
+    async with stream(app, R) as live:
+        await app.ok(
+            "POST /batch",
+            {
+                "requests": [
+                    {"method": "DELETE", "path": C},
+                    {"method": "PUT", "path": C},
+                    {"method": "PUT", "path": f"{R}/new"},
+                ]
+            },
+        )
+        assert (await live.next()).name == "reset"
+        assert await names(live, 1) == ["new"]
+
+
+async def test_objects_of_ones_own(app: App) -> None:
+    bob = principal("bob")
+    await app.ok("PATCH /buckets/b", {"permissions": {"read": []}})
+    await app.ok(f"PUT {R}/mine", {"data": {}, "permissions": {"read": [bob]}})
+    await app.ok(f"PUT {R}/hidden", {"data": {}})
+    async with stream(app, f"{R}?_since=0", user="bob") as live:
+        assert await names(live, 1) == ["mine"]
+        await app.ok(f"PATCH {R}/hidden", {"data": {"n": 1}})
+        await app.ok(f"PATCH {R}/hidden", {"permissions": {"read": [bob]}})
+        assert await names(live, 1) == ["hidden"]
+        await app.ok(f"PATCH {R}/hidden", {"permissions": {"read": []}})
+        event = await live.next()
+        assert (event.name, event.data["id"]) == ("left", "hidden")
+        await app.ok(f"DELETE {R}/mine")
+        event = await live.next()
+        assert (event.name, event.data["id"]) == ("left", "mine")
+
+
+async def test_who_comes_to_see_all_starts_over(app: App) -> None:
+    bob = principal("bob")
+    await app.ok("PATCH /buckets/b", {"permissions": {"read": []}})
+    await app.ok(f"PUT {R}/hidden", {"data": {}})
+    await app.ok(f"PUT {R}/mine", {"data": {}, "permissions": {"read": [bob]}})
+    async with stream(app, f"{R}?_since=0", user="bob") as live:
+        assert await names(live, 1) == ["mine"]
+        await app.ok(f"PATCH {C}", {"permissions": {"read": [bob]}})
+        assert (await live.next()).name == "reset"
+        assert await names(live, 2) == ["hidden", "mine"]
+        await app.ok(f"PATCH {C}", {"permissions": {"read": []}})
+        assert (await live.next()).name == "reset"
+        assert await names(live, 1) == ["mine"]
+
+
+async def test_too_many_objects_of_ones_own(app: App) -> None:
+    bob = principal("bob")
+    await app.ok("PATCH /buckets/b", {"permissions": {"read": []}})
+    for n in range(6):
+        await app.ok(f"PUT {R}/r{n}", {"data": {}, "permissions": {"read": [bob]}})
+    async with stream(app, R, user="bob") as live:
+        await expect_end(live, 400)
+
+
+# Slow readers
+
+
+async def test_who_does_not_read_catches_up_from_the_store(app: App) -> None:
+    async with stream(app, R) as live:
+        await put(app, "first")
+        assert await names(live, 1) == ["first"]
+        live.held.clear()
+        for n in range(20):
+            await put(app, f"r{n}", text="x" * 1000)
+        hub_streams = [s for s in _streams(app) if s.lagged]
+        assert len(hub_streams) == 1
+        assert sum(map(len, hub_streams[0]._buffer)) <= 4096
+        live.held.set()
+        assert await names(live, 20) == [f"r{n}" for n in range(20)]
+        await put(app, "last")
+        assert await names(live, 1) == ["last"]
+
+
+def _streams(app: App) -> list[Any]:
+    for subscription in app.application.composition.service.store.wakeups._subscriptions:
+        hub: Any = getattr(subscription.hear, "__self__", None)
+        if hub is not None:
+            return list(hub._streams)
+    raise AssertionError("there is a hub")
+
+
+async def test_nothing_stays_behind(app: App) -> None:
+    async with stream(app, R), stream(app, f"/__live__?list={R}&list=/buckets/b/groups", user=None):
+        hub = _streams(app)[0]._hub
+        assert len(hub._feeds) == 2
+    left = [hub._streams, hub._feeds, hub._grounds, hub._interest, hub._users, hub._from, *hub._wheel]
+    assert not any(left)
