@@ -99,6 +99,7 @@ class Attachers:
 
     async def sweep(self) -> None:
         """Remove what nothing names, as if the time of grace had passed."""
+        await self.files.open()
         sweeper = Sweeper(self.files.store, self.files.backend, self.files.relative, 0)
         for _ in range(2):
             await sweeper.sweep(timestamps.now() + 1)
