@@ -160,7 +160,7 @@ async def test_what_metadata_is_published(desk: Desk) -> None:
     for target in (PREVIEW, DESTINATION):
         metadata = await desk.metadata(target)
         assert {name: metadata[name] for name in published} == published
-        assert metadata.keys() == {"id", "last_modified", "signature", "signatures", *published}
+        assert metadata.keys() == {"id", "last_modified", "manifest", "signature", "signatures", *published}
 
 
 async def test_a_record_checked_by_a_schema_is_not_published_for_the_schemas_sake(desk: Desk) -> None:

@@ -66,6 +66,10 @@ class Added:
     def add(self, table: Table, row: Row) -> None:
         self._rows.append((table, row))
 
+    def of(self, table: Table) -> list[Row]:
+        """The rows for one table."""
+        return [row for each, row in self._rows if each is table]
+
     def take_back(self) -> None:
         """Take back the last row, from the database too if it was sent."""
         table, row = self._rows.pop()

@@ -336,6 +336,10 @@ class Unit:
         self._added.add(table, row)
         self._journal.append((None, None, None))
 
+    def added(self, table: Table) -> list[Row]:
+        """The rows that were added to a table, which a closing hook may still complete."""
+        return self._added.of(table)
+
     def clocks_changed(self) -> Iterator[tuple[Clock | None, Clock]]:
         """The clocks that are to be written: each as it was before, None for a new one, and as it is now."""
         return ((before, after) for _, before, after in before_and_after(self._journal, self._clocks))

@@ -2,8 +2,9 @@
 
 `review` is the workflow as a function; `resources` says which collections take part. `reacting` follows what
 clients do to sources, `guarding` keeps them from what is published. `planning` and `publishing` make what is
-signed outside of transactions, `applying` commits it. `signers` sign, `chains` vouch for them, `renewal` and
-`resigning` see to it that what is published never expires.
+signed outside of transactions, `applying` commits it; `attesting` adds a manifest, and an entry in the log.
+`signers` sign, `chains` vouch for them, `renewal` and `resigning` see to it that what is published never
+expires.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import kintoun
+from kintoun.features.signing import publication_log
 from kintoun.features.signing.applying import SIGNER_USER
+from kintoun.features.signing.attesting import Attestation
 from kintoun.features.signing.chains import MIGRATIONS, Chains, base_url
 from kintoun.features.signing.creating import creator
 from kintoun.features.signing.guarding import Guard
@@ -37,7 +40,7 @@ class Signing(Plugin):
 
     name = "signing"
     settings = SigningSettings
-    migrations = MIGRATIONS
+    migrations = (*MIGRATIONS, *publication_log.STEPS)
     kinto_includes = ("kinto_signer", "kinto_remote_settings", "kinto_remote_settings.signer")
     kinto_keys: ClassVar[Mapping[str, str]] = KINTO_KEYS
 
@@ -53,6 +56,10 @@ class Signing(Plugin):
         registry.endpoint(chains.endpoint())
         signers = Signers(settings, chains.keep)
         self.publisher = Publisher(service, signing_with(signers), settings.cache_bytes)
+        if settings.manifest_days:
+            attestation = Attestation(service.store, signing_with(signers), settings.manifest_days)
+            self.publisher.extensions.append(attestation)
+            registry.closing(publication_log.seal)
         guard = Guard(resources, self.publisher.extensions)
         reactions = Reactions(
             resources, self.publisher, hard=settings.hard_delete_destination_on_source_deletion

@@ -66,6 +66,10 @@ class Extension(Protocol):
         """Write more, in the transaction that publishes."""
         ...
 
+    def outdated(self, metadata: Metadata) -> bool:
+        """Whether what is published is to be attested, and signed, again."""
+        ...
+
 
 class Signed(NamedTuple):
     """A plan with what was obtained for its targets: the attributes of their metadata, in their order."""

@@ -64,7 +64,11 @@ class Resigning:
             metadata = json.decode(row.body.encode())
             signatures = _signatures(metadata)
             signed = datetime.fromtimestamp(row.timestamp / 1000, UTC)
-            if signatures and await self._signers.outdated(bucket, collection, signatures, signed):
+            if not signatures:
+                continue
+            if any(extension.outdated(metadata) for extension in self._publisher.extensions):
+                return True
+            if await self._signers.outdated(bucket, collection, signatures, signed):
                 return True
         return False
 

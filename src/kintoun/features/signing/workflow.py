@@ -49,6 +49,15 @@ class SigningSettings(SignersSection, frozen=True):
             "empty and signed, so that clients learn that everything was deleted."
         ),
     ] = False
+    manifest_days: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3650,
+            description="How long the signed manifest of a publication is believed, which is made anew "
+            "before half of that is over; 0 makes none, and keeps no publication log.",
+        ),
+    ] = 30.0
     cache_bytes: Annotated[
         Count,
         Meta(
