@@ -86,14 +86,15 @@ def test_renewing(directory: Directory) -> None:
     assert believed(directory, "onecrl", MOZILLA) == latest
 
 
-def test_a_key_that_is_kept_elsewhere(directory: Directory, tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", [serialization.Encoding.PEM, serialization.Encoding.DER])
+def test_a_key_that_is_kept_elsewhere(
+    directory: Directory, tmp_path: Path, encoding: serialization.Encoding
+) -> None:
     run("init", "-d", directory.path, "--name", "remote-settings")
     key = pki.new_key()
     public = tmp_path / "onecrl.pub"
     public.write_bytes(
-        key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
+        key.public_key().public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
     run("leaf", "-d", directory.path, "onecrl", "--public-key", public)
     certificates = key_files.read_chain(directory.leaf_file("onecrl"))

@@ -153,7 +153,15 @@ def test_a_leaf_that_is_just_issued_is_not_due_whatever_the_skew(tmp_path: Path,
 def test_what_cannot_be_renewed_stays(tmp_path: Path) -> None:
     files, file = issued_ago(tmp_path, 50 * DAY)
     before = file.read_bytes()
-    key_files.write_holder(files.intermediate, new_issuer(suffix=".example.com"))
+    past = now() - 100 * DAY
+    root = pki.new_root("root", past)
+    issuer = pki.new_intermediate(root, "one", SUFFIX, past)
+    leaf = pki.new_leaf(issuer, [NAME], now() - 50 * DAY, LIFE, SKEW)
+    key_files.write_holder(files.intermediate, pki.new_intermediate(root, "two", ".example.com", past))
+    with pytest.raises(Unusable, match="below another root"):
+        directory.renew(files, file, LIFE, SKEW)
+    key_files.write_holder(file, leaf)
+    before = file.read_bytes()
     with pytest.raises(Unusable, match="may not vouch"):
         directory.renew(files, file, LIFE, SKEW)
     files.intermediate.unlink()

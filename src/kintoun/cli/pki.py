@@ -179,7 +179,7 @@ def import_(
 @click.option(
     "--public-key",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="PEM file with the public key of a signer that keeps its private key to itself.",
+    help="PEM or DER file with the public key of a signer that keeps its private key to itself.",
 )
 @directory_option
 @suffix_option

@@ -105,10 +105,11 @@ def renew(
         leaf = key_files.read_leaf(file)
         if not now and datetime.now(UTC) < due(leaf, skew):
             return False
+        issuer = directory.issuer()
+        if issuer.chain[-1] != leaf.chain[-1]:
+            raise Unusable(f"{file}: the intermediate beside it is below another root than clients know")
         try:
-            successor = renewed(directory.issuer(), leaf, lifetime, skew)
-        except Unusable:
-            raise
+            successor = renewed(issuer, leaf, lifetime, skew)
         except ValueError as error:
             raise Unusable(f"{file}: cannot be renewed: {error}") from error
         key_files.write_holder(file, successor)

@@ -49,9 +49,12 @@ def read_signing_key(file: Path) -> ec.EllipticCurvePrivateKey:
 
 
 def read_public_key(file: Path) -> ec.EllipticCurvePublicKey:
-    """The public key in a PEM file, when it can be one of content signatures. Raises Unusable."""
+    """The public key in a PEM or DER file, when it can be one of content signatures. Raises Unusable."""
+    content = _read(file)
+    in_pem = content.lstrip().startswith(_BEGIN)
+    load = serialization.load_pem_public_key if in_pem else serialization.load_der_public_key
     try:
-        key = serialization.load_pem_public_key(_read(file))
+        key = load(content)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise Unusable(f"{file}: the public key cannot be read: {error}") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
