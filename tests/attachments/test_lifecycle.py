@@ -22,9 +22,10 @@ from tests.support.inprocess import Databases
 T = TypeVar("T")
 
 COLLECTIONS = ("c", "d")
-RECORDS = tuple(f"/buckets/b/collections/{name}/records/{n}" for name in COLLECTIONS for n in "123")
+RECORDS = tuple(f"/buckets/b/collections/{name}/records/{n}" for name in COLLECTIONS for n in "12")
 A_RECORD = st.sampled_from(RECORDS)
 A_COLLECTION = st.sampled_from(COLLECTIONS)
+_REFERENCES = "SELECT k.path, r.id, r.location FROM reference r JOIN clock k ON k.list = r.list"
 CONTENT = st.sampled_from([b"one", b"two", b"three", b""])
 
 
@@ -189,6 +190,13 @@ class Lifecycle(RuleBasedStateMachine):
     async def blobs(self) -> set[str]:
         walked = [each.key async for each in self.files.files.backend.walk()]
         return {key.rpartition("/")[2].partition("-")[0] for key in walked if key.startswith("blobs/")}
+
+    @invariant()
+    def references_are_what_is_named(self) -> None:
+        rows = self.run(self.files.files.store.fetch(_REFERENCES, ()))
+        named = {record: each["location"] for record, each in self.named.items()}
+        there = {record: location for record, location in named.items() if location in self.standing}
+        assert {f"{path}/{name}": location for path, name, location in rows} == there
 
     @invariant()
     def what_is_named_is_there(self) -> None:
