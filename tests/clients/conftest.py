@@ -12,7 +12,7 @@ from tests.support.servers import Server, start_kintoun
 
 SETTINGS = {
     "kinto.includes": "kinto.plugins.accounts kinto.plugins.default_bucket kinto.plugins.flush"
-    " kinto.plugins.history",
+    " kinto.plugins.history kinto_attachment",
     "multiauth.policies": "account basicauth",
     "multiauth.policy.account.use": "kinto.plugins.accounts.AccountsPolicy",
     "kinto.account_create_principals": "system.Everyone",

@@ -17,7 +17,7 @@ SECONDS = 300  # a few seconds where nothing else runs
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
 
 
-@pytest.mark.parametrize("script", ["kinto.test.mjs", "kinto-http.test.mjs"])
+@pytest.mark.parametrize("script", ["kinto.test.mjs", "kinto-http.test.mjs", "attachments.test.mjs"])
 def test_clients_from_npm(server: Server, script: str) -> None:
     assert (SCRIPTS / "node_modules").is_dir(), "`npm ci` in tests/clients/js (`make test` does it)"
     done = subprocess.run(
