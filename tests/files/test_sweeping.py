@@ -13,6 +13,7 @@ import pytest
 
 from kintoun.files import BlobGone, Files
 from kintoun.files.sweeping import UPLOAD_MS, Sweeper
+from kintoun.measures import Measures
 from kintoun.model import timestamps
 from kintoun.storage import Store
 from kintoun.storage.engine import Transaction
@@ -307,3 +308,22 @@ async def test_a_sweep_waits_for_the_transaction_that_names(files: Files, named_
     await writing
     await sweeping
     assert await whole(files, "new") == b"content"
+
+
+async def test_it_is_counted(files: Files) -> None:
+    measures = Measures()
+    counted = Files(files.store, files.backend, measures=measures)
+    for content in (b"one", b"one", b"other"):
+        await counted.put(content)
+    numbers = {measure.name: series for measure, series in await measures.collect()}
+    assert [(each.labels, each.numbers) for each in numbers["files_kept_total"]] == [
+        (("known",), [1]),
+        (("new",), [2]),
+    ]
+    assert numbers["files_stored"][0].numbers == [2]
+    assert numbers["files_stored_bytes"][0].numbers == [8]
+    sweeping = Sweeper(files.store, files.backend, files.relative, GRACE, counted.measures)
+    await sweeping.sweep(timestamps.now() + LONG_AFTER)
+    numbers = {measure.name: series for measure, series in await measures.collect()}
+    assert numbers["files_swept_total"][0].numbers == [2]
+    assert numbers["files_sweeps_total"][0].numbers == [1]

@@ -24,6 +24,7 @@ COMMANDS = {
     "backup": "kintoun.cli.backup:backup",
     "restore": "kintoun.cli.restore:restore",
     "purge": "kintoun.cli.purge:purge",
+    "attachments": "kintoun.cli.attachments:attachments",
     "pki": "kintoun.cli.pki:pki",
     "outbox": "kintoun.cli.outbox:outbox",
     "doctor": "kintoun.cli.doctor:doctor",

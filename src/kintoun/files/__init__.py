@@ -11,7 +11,7 @@ others find what it started with `files_of`.
 """
 
 from kintoun.files.backends import Backend, BackendFailed
-from kintoun.files.files import Blob, BlobGone, Files, Location, Variant, files_of, start_files
+from kintoun.files.files import Blob, BlobGone, Files, Location, Variant, files_at, files_of, start_files
 from kintoun.files.settings import FileSettings
 from kintoun.files.spool import Spool, TooLarge
 from kintoun.files.tables import MIGRATIONS
@@ -28,6 +28,7 @@ __all__ = [
     "Spool",
     "TooLarge",
     "Variant",
+    "files_at",
     "files_of",
     "start_files",
 ]

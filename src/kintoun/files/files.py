@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kintoun.files.backends import Backend, make_backend
+from kintoun.files.measuring import FileMeasures
 from kintoun.files.references import follow_references
 from kintoun.files.settings import FileSettings, place_of
 from kintoun.files.spool import Spool
 from kintoun.files.sweeping import Sweeper
+from kintoun.measures import Measures
 from kintoun.model import timestamps
 from kintoun.plugin import Registry
 from kintoun.resources.context import Service
+from kintoun.settings import Settings
 from kintoun.storage import Store
 from kintoun.storage.engine import Transaction
 
@@ -97,12 +100,20 @@ class Location(NamedTuple):
 class Files:
     """The files of a server."""
 
-    def __init__(self, store: Store, backend: Backend, base_url: str | None = None, prefix: str = "") -> None:
+    def __init__(
+        self,
+        store: Store,
+        backend: Backend,
+        base_url: str | None = None,
+        prefix: str = "",
+        measures: Measures | None = None,
+    ) -> None:
         self.store = store
         self.backend = backend
         self.base_url = base_url if base_url is None or base_url.endswith("/") else base_url + "/"
         """Where files are read, with a slash at the end; None: at the server itself."""
         self._prefixes = tuple(each for each in (self.base_url, prefix) if each)
+        self.measures = FileMeasures(measures or Measures(), store)
         self._opened = False
         self._opening = asyncio.Lock()
 
@@ -164,10 +175,13 @@ class Files:
                 await transaction.fetch(_CONDEMN, (key, now))
             return True
 
-        if await self.store.transact(begin):
-            return True
-        await self.backend.keep(key, spooled)
-        return await self.store.transact(end)
+        known = await self.store.transact(begin)
+        if not known:
+            await self.backend.keep(key, spooled)
+        if not known and not await self.store.transact(end):
+            return False
+        self.measures.kept(blob.size, new=not known)
+        return True
 
     # Names
 
@@ -277,20 +291,27 @@ async def _publish(name: str, blob: Blob, mimetype: str, transaction: Transactio
     return True
 
 
-def start_files(registry: Registry, settings: FileSettings, prefix: str = "") -> Files:
+def files_at(
+    store: Store, settings: Settings, section: FileSettings, measures: Measures | None = None
+) -> Files:
+    """The files that a section of the settings tells of. Raises ValueError for a store that cannot be."""
+    uploads = Path(section.upload_folder) if section.upload_folder is not None else None
+    backend = make_backend(place_of(section, settings), section.store_options, uploads)
+    return Files(store, backend, section.base_url, section.location_prefix, measures)
+
+
+def start_files(registry: Registry, section: FileSettings) -> Files:
     """Keep files in a server: follow the references of its records, and sweep.
 
-    For the feature whose section `settings` is, and whose tables `MIGRATIONS` are. `prefix` is what the
-    locations of records may begin with beside the public address. Raises ValueError for a store that cannot
-    be.
+    For the feature whose section of the settings this is, and whose tables `MIGRATIONS` are. Raises
+    ValueError for a store that cannot be.
     """
-    uploads = Path(settings.upload_folder) if settings.upload_folder is not None else None
-    backend = make_backend(place_of(settings, registry.settings), settings.store_options, uploads)
-    files = Files(registry.service.store, backend, settings.base_url, prefix)
-    registry.service.shared[Files] = files
+    service = registry.service
+    files = files_at(service.store, registry.settings, section, service.measures)
+    service.shared[Files] = files
     registry.closing(follow_references(files.relative))
-    sweeper = Sweeper(files.store, backend, files.relative, settings.grace_seconds)
-    registry.background(lambda: sweeper.run(settings.sweep_seconds), lease="files")
+    sweeper = Sweeper(files.store, files.backend, files.relative, section.grace_seconds, files.measures)
+    registry.background(lambda: sweeper.run(section.sweep_seconds), lease="files")
     return files
 
 

@@ -45,6 +45,12 @@ class FileSettings(Section, frozen=True):
             description="Where files are read, as `https://cdn.example/files/`; default: the server itself."
         ),
     ] = None
+    location_prefix: Annotated[
+        Annotated[str, Meta(pattern=r"^(https?://[^\s?#]+)?$")],
+        Meta(
+            description="What every `location` in a record begins with; none: it is relative to `base_url`."
+        ),
+    ] = ""
     grace_seconds: Annotated[
         Count, Meta(description="How long a file is kept that no record names any longer.")
     ] = 7 * DAY_SECONDS

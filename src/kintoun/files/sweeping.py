@@ -22,6 +22,7 @@ from functools import partial
 import structlog
 
 from kintoun.files.backends import Backend, BackendFailed
+from kintoun.files.measuring import FileMeasures
 from kintoun.files.references import Relative, location_in
 from kintoun.files.spool import remove_left_overs
 from kintoun.model import timestamps
@@ -97,7 +98,15 @@ _HEAL = (
 class Sweeper:
     """Sweeps the files of a server, `grace` seconds after the last record named them."""
 
-    def __init__(self, store: Store, backend: Backend, relative: Relative, grace: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        backend: Backend,
+        relative: Relative,
+        grace: int,
+        measures: FileMeasures | None = None,
+    ) -> None:
+        self._measures = measures
         self._store = store
         self._backend = backend
         self._relative = relative
@@ -123,8 +132,10 @@ class Sweeper:
         await self._store.transact(
             lambda transaction: transaction.fetch(_CONDEMN_UPLOADS, (now - max(self._grace_ms, UPLOAD_MS),))
         )
-        await self._delete_condemned()
+        removed = await self._delete_condemned()
         await asyncio.to_thread(remove_left_overs, self._backend.uploads)
+        if self._measures is not None:
+            self._measures.swept(removed)
 
     async def _steps(self, sql: str, *args: int) -> AsyncIterator[list[str]]:
         """The first columns of a statement's rows, a step at a time, in their order."""
@@ -178,11 +189,14 @@ class Sweeper:
         async for step in self._steps(_UNUSED, before):
             await self._store.transact(partial(_forget_blobs, step, now, before))
 
-    async def _delete_condemned(self) -> None:
+    async def _delete_condemned(self) -> int:
+        removed = 0
         async for step in self._steps(_CONDEMNED):
             for key in step:
                 await self._backend.delete(key)
             await self._each(_GONE, [(key,) for key in step])
+            removed += len(step)
+        return removed
 
 
 async def _forget_locations(step: Sequence[str], before: int, transaction: Transaction) -> int:

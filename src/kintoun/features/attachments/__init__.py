@@ -57,7 +57,7 @@ class Attachments(Plugin):
         check_pattern("folder", settings.folder, "bucket_id", "collection_id", "id")
         options = OptionsOf(settings)
         rules = Rules(allowed_extensions(settings.extensions), parse_mimetypes(settings.mimetypes), None)
-        files = start_files(registry, settings, settings.location_prefix)
+        files = start_files(registry, settings)
         addresses = Addresses(settings)
         serve_files(registry, settings, files, addresses.base)
         attaching = Attaching(files, settings, options)

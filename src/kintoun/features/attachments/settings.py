@@ -35,12 +35,6 @@ class Override(Section, frozen=True):
 class AttachmentsSettings(ServingSettings, frozen=True):
     """Files on records: what may be uploaded, what it is called, where it is kept and read."""
 
-    location_prefix: Annotated[
-        Annotated[str, Meta(pattern=r"^(https?://[^\s?#]+)?$")],
-        Meta(
-            description="What every `location` in a record begins with; none: it is relative to `base_url`."
-        ),
-    ] = ""
     folder: Annotated[
         str,
         Meta(

@@ -27,8 +27,8 @@ class LocalDisk:
     """Files below a folder. A symbolic link is never followed."""
 
     def __init__(self, root: Path) -> None:
-        self._root = Path(os.path.realpath(root))
-        self.uploads = self._root / UPLOADS
+        self.root = Path(os.path.realpath(root))
+        self.uploads = self.root / UPLOADS
 
     async def open(self) -> None:
         await _in_thread(self._open)
@@ -39,10 +39,10 @@ class LocalDisk:
 
     def path(self, key: str) -> Path:
         """Raises KeyError for what is no key, or whose way leads over a symbolic link."""
-        path = self._root / key
+        path = self.root / key
         if os.path.normpath(path) != str(path) or os.path.realpath(path) != str(path):
             raise KeyError(key)
-        if not path.is_relative_to(self._root) or path == self._root:
+        if not path.is_relative_to(self.root) or path == self.root:
             raise KeyError(key)
         return path
 
@@ -102,8 +102,8 @@ class LocalDisk:
                 yield each
 
     def _walk(self) -> Iterator[Stored]:
-        for folder, folders, names in os.walk(self._root):
-            if Path(folder) == self._root and UPLOADS in folders:
+        for folder, folders, names in os.walk(self.root):
+            if Path(folder) == self.root and UPLOADS in folders:
                 folders.remove(UPLOADS)
             folders.sort()
             for name in sorted(names):
@@ -111,7 +111,7 @@ class LocalDisk:
                 with suppress(FileNotFoundError):
                     stat = path.lstat()
                     if path.is_file() and not path.is_symlink():
-                        yield Stored(path.relative_to(self._root).as_posix(), stat.st_size, stat.st_mtime)
+                        yield Stored(path.relative_to(self.root).as_posix(), stat.st_size, stat.st_mtime)
 
 
 def _sync(folder: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from kintoun.operations import Refused, open_patiently
 from kintoun.operations.doctor.engine import check_configuration, check_engine, check_schema, check_time
+from kintoun.operations.doctor.files import check_files
 from kintoun.operations.doctor.findings import Check, Finding, Patient
 from kintoun.operations.doctor.lists import check_clocks, check_orphans, check_parents
 from kintoun.operations.doctor.rights import check_bodies, check_members, check_permissions
@@ -22,6 +23,7 @@ ABOUT_THE_DATA: tuple[Check, ...] = (
     check_permissions,
     check_members,
     check_bodies,
+    check_files,
 )
 
 
