@@ -38,7 +38,7 @@ class ServingChains(Plugin):
 @pytest_asyncio.fixture
 async def serving(engine: str, databases: Databases) -> AsyncIterator[tuple[App, Chains]]:
     plugin = ServingChains()
-    async with opened(settings_for(databases.url(engine)), plugin) as app:
+    async with opened(settings_for(databases.url(engine, "chains")), plugin) as app:
         yield app, plugin.chains
 
 
@@ -90,7 +90,7 @@ async def test_every_worker_serves_the_chains_of_all(
     pems = [chain.to_pem(new_issuer().chain) for _ in range(3)]
     urls = [await chains.keep(pem, 1) for pem in pems]
     elsewhere = ServingChains()
-    store = create_app(settings_for(databases.url(engine)), elsewhere).composition.service.store
+    store = create_app(settings_for(databases.url(engine, "chains")), elsewhere).composition.service.store
     await store.open()
     try:
         assert [await elsewhere.chains.read(url.rpartition("/")[2]) for url in urls] == pems

@@ -114,7 +114,7 @@ def javascript() -> Iterator[Callable[[Any], bytes]]:
         assert node.wait(30) == 0
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(value=values)
 def test_javascript_makes_the_same_of_what_is_not_refused(
     javascript: Callable[[Any], bytes], value: Any
