@@ -45,6 +45,10 @@ _PUBLISH = (
     " mimetype = excluded.mimetype, created = excluded.created, keep = 1, orphaned = NULL"
 )
 _WITHDRAW = "DELETE FROM location WHERE location = $1 AND keep = 1 AND bucket = '' RETURNING location"
+_PUBLISHED = (
+    "SELECT location FROM location WHERE location >= $1 AND location < $2 AND keep = 1 AND bucket = ''"
+    " ORDER BY location"
+)
 _FIND = (
     "SELECT l.location, l.sha256, l.filename, l.mimetype, l.bucket, l.collection, l.record, l.created,"
     " b.key, b.size, v.coding, v.source, v.key, v.size FROM location l JOIN blob b ON b.sha256 = l.sha256"
@@ -234,6 +238,11 @@ class Files:
             return bool(await transaction.fetch(_WITHDRAW, (name,)))
 
         return await self.store.transact(take_back)
+
+    async def published(self, prefix: str) -> list[str]:
+        """The names of what was published that begin with a prefix, in their order."""
+        rows = await self.store.fetch(_PUBLISHED, (prefix, f"{prefix}\U0010ffff"))
+        return [row[0] for row in rows]
 
     def relative(self, location: str) -> str:
         """A location as a record names it, which may begin with the public address, without that."""

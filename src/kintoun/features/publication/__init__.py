@@ -2,7 +2,7 @@
 
 `changesets` makes the bytes of a collection's changeset once, `monitor` knows when each collection changed
 last, and `freshness` tells both, in every worker, when to look again. `endpoints`, `changes` and `broadcasts`
-answer requests.
+answer requests, `bundles` puts much of it into files.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import kintoun
 from kintoun.features.publication.broadcasts import MIGRATIONS, Broadcasts
+from kintoun.features.publication.bundles import Bundles
 from kintoun.features.publication.changes import ChangesEndpoint
 from kintoun.features.publication.changesets import Changesets
 from kintoun.features.publication.encodings import Encodings
@@ -91,6 +92,8 @@ class Publication(Plugin):
         freshness = Freshness(service.store, marks, monitor, changesets)
         freshness.begin()
         registry.background(freshness.look)
+        bundles = service.shared[Bundles] = Bundles(service, monitor, changesets, marks, declared)
+        registry.background(bundles.run)
 
 
 def _shared_file() -> Path | None:

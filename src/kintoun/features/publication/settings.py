@@ -51,6 +51,18 @@ class PublicationSettings(Section, frozen=True):
             "has been none for so long, or as long has passed between the first and the last."
         ),
     ] = 300
+    bundle_seconds: Annotated[
+        float,
+        Meta(ge=0.1, le=86_400, description="Pause between two looks whether bundles have to be made anew."),
+    ] = 10.0
+    bundle_bytes: Annotated[
+        Count,
+        Meta(description="Size of the changesets, together, above which the bundle of all of them is empty."),
+    ] = 64 * 1024 * 1024
+    archive_bytes: Annotated[
+        Count,
+        Meta(description="Size of a collection's files, together, above which its archive is not made anew."),
+    ] = 20_000_000
     broadcast_max_seconds: Annotated[
         Count, Meta(description="Longest time that a change waits there while others follow it.")
     ] = 1200
