@@ -22,6 +22,7 @@ from bench import openid as bearers
 from bench import permissions as listing
 from bench import profile as profiler
 from bench import publication as published
+from bench import publishing as publications
 from bench.campaign import Results, interleave
 from bench.contenders import ENGINES, HISTORY, KINTO, OURS, Arena, Contender, arena
 from bench.floors import WORKER_RSS_BYTES
@@ -309,6 +310,27 @@ def permissions(
     desk.console.print(table)
     text = f"`{desk.facts['command']}`\n\n" + report.markdown_table(listing.HEADINGS, lines)
     desk.publish("permissions", text, "")
+
+
+@main.command()
+@engines_option
+@click.option("--among", default=100_000, show_default=True, help="Records beside the one that changes.")
+@click.option("--rounds", default=5, show_default=True, help="How often each publication is made.")
+@click.option("--markdown", type=click.Path(path_type=Path, exists=True), help="Document to update.")
+def publishing(engines: list[str], among: int, rounds: int, markdown: Path | None) -> None:
+    """How long publications take: many new records, and one change among many."""
+    desk = Desk(Job([], rounds, 0.0, among, None, markdown))
+    lines = []
+    with desk.arena() as (ground, say):
+        for engine in engines:
+            say(f"publishing on {engine}")
+            lines += publications.lines(publications.measure(ground, engine, among, rounds))
+    table = Table(*publications.HEADINGS, title="From the PATCH to its answer; medians")
+    for line in lines:
+        table.add_row(*line)
+    desk.console.print(table)
+    text = f"`{desk.facts['command']}`\n\n" + report.markdown_table(publications.HEADINGS, lines)
+    desk.publish("publishing", text, "")
 
 
 @main.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -23,13 +24,23 @@ GRANTS = acl_text({"write": [f"account:{dataset.USER}"]})
 
 
 def fill(
-    storage_url: str, collection: str, records: int, progress: Callable[[int], None] = lambda _: None
+    storage_url: str,
+    collection: str,
+    records: int,
+    progress: Callable[[int], None] = lambda _: None,
+    record: Callable[[int], dict[str, Any]] = dataset.record,
 ) -> None:
     """Put *records* into an empty collection, as the account would have created them, in one transaction."""
-    asyncio.run(_fill(storage_url, collection, records, progress))
+    asyncio.run(_fill(storage_url, collection, records, progress, record))
 
 
-async def _fill(storage_url: str, collection: str, records: int, progress: Callable[[int], None]) -> None:
+async def _fill(
+    storage_url: str,
+    collection: str,
+    records: int,
+    progress: Callable[[int], None],
+    record: Callable[[int], dict[str, Any]],
+) -> None:
     place = ListPath(RECORD, (dataset.BUCKET, collection))
     store = await open_store(Storage(url=storage_url))
     try:
@@ -41,7 +52,8 @@ async def _fill(storage_url: str, collection: str, records: int, progress: Calla
         size = 0
         for start in range(0, records, CHUNK):
             progress(start)
-            bodies = [_body(index, stamps[index]) for index in range(start, min(start + CHUNK, records))]
+            here = range(start, min(start + CHUNK, records))
+            bodies = [_body(index, stamps[index], record(index)) for index in here]
             size += sum(map(len, bodies))
             rows = [
                 (clock.list, dataset.record_id(index), stamps[index], 0, body, GRANTS, digest(GRANTS))
@@ -56,6 +68,6 @@ async def _fill(storage_url: str, collection: str, records: int, progress: Calla
         await store.close()
 
 
-def _body(index: int, timestamp: int) -> str:
-    attributes = {**dataset.record(index), "id": dataset.record_id(index), "last_modified": timestamp}
+def _body(index: int, timestamp: int, record: dict[str, Any]) -> str:
+    attributes = {**record, "id": dataset.record_id(index), "last_modified": timestamp}
     return msgspec.json.encode(attributes).decode()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from kintoun.features.signing.comparing import Difference
-from kintoun.features.signing.planning import Plan, Target
+from kintoun.features.signing.planning import Placed, Plan, Target
 from kintoun.features.signing.reading import records_of
 from kintoun.features.signing.review import Step
 from kintoun.features.signing.state import Edition, State, state_in, state_path
@@ -20,6 +20,8 @@ from kintoun.resources.context import Context, Work
 from kintoun.storage.rows import Stored, Written
 from kintoun.storage.unit import Needs
 
+C = TypeVar("C", Placed, Difference)
+
 SIGNER_USER = "plugin:remote-settings"
 """The user id in whose name the signer writes."""
 
@@ -28,7 +30,7 @@ PUBLISHED_FIELDS = ("flags", "attachment", "schema", "sort", "displayFields")
 """The attributes of a source's metadata that its targets get (signing section 9)."""
 
 AT_ONCE = 5000
-"""Rows that are fetched in one statement."""
+"""Rows that are fetched, and sent, in one statement."""
 
 BETWEEN = 200
 """Records after which others get their turn: a publication of many takes a while."""
@@ -65,17 +67,13 @@ async def apply(work: Work, target: Target) -> None:
         await _create(work, target.path, {"read": [EVERYONE]})
         # The list began a moment after its records were signed; nobody has seen it yet.
         await unit.set_clock(records, (target.placed[0].timestamp if target.placed else target.timestamp) - 1)
-    await _fetch(work, [records.object(each.id) for each in target.placed])
-    for n, placed in enumerate(target.placed):
-        path = records.object(placed.id)
+    async for placed in _in_turns(work, records, target.placed):
         if placed.body is None:
             tombstone = {"id": placed.id, "last_modified": placed.timestamp, "deleted": True}
             row = Stored(placed.id, placed.timestamp, True, json.encode_text(tombstone), NO_GRANTS)
         else:
             row = Stored(placed.id, placed.timestamp, False, placed.body, NO_GRANTS)
-        await place(work, path, row)
-        if n % BETWEEN == BETWEEN - 1:
-            await asyncio.sleep(0)
+        await place(work, records.object(placed.id), row)
     if is_new:
         await unit.set_clock(records, target.timestamp)
 
@@ -87,8 +85,7 @@ async def _create(work: Work, path: Path, grants: Mapping[str, Sequence[str]]) -
 
 async def restore(work: Work, records: ListPath, changes: Sequence[Difference]) -> None:
     """Write records of a source as they were published, with timestamps of now and the ACLs they have."""
-    await _fetch(work, [records.object(name) for name, _ in changes])
-    for n, (name, attributes) in enumerate(changes):
+    async for name, attributes, _ in _in_turns(work, records, changes):
         path = records.object(name)
         before = await work.unit.object(path)
         if attributes is None:
@@ -99,13 +96,19 @@ async def restore(work: Work, records: ListPath, changes: Sequence[Difference]) 
         else:
             grants = before.grants if before is not None and not before.deleted else NO_GRANTS
             await write(work, path, attributes, grants)
-        if n % BETWEEN == BETWEEN - 1:
-            await asyncio.sleep(0)
 
 
-async def _fetch(work: Work, paths: Sequence[Path]) -> None:
-    for n in range(0, len(paths), AT_ONCE):
-        await work.unit.prepare([Needs((), (), tuple(paths[n : n + AT_ONCE]))])
+async def _in_turns(work: Work, records: ListPath, changes: Sequence[C]) -> AsyncIterator[C]:
+    """The changes to records, which are fetched and sent many at once, while others get their turn too."""
+    for first in range(0, len(changes), AT_ONCE):
+        some = changes[first : first + AT_ONCE]
+        await work.unit.prepare([Needs((), (), tuple(records.object(each.id) for each in some))])
+        for n, change in enumerate(some):
+            yield change
+            if n % BETWEEN == BETWEEN - 1:
+                await asyncio.sleep(0)
+        if len(some) == AT_ONCE:
+            await work.unit.flush()
 
 
 async def place(work: Work, path: Path, row: Stored) -> None:

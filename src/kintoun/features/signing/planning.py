@@ -95,7 +95,9 @@ class Ground(NamedTuple):
         known = []
         for target in self.workflow.targets:
             edition = self.edition(target)
-            if edition is None or edition.source != source.number or edition.until < source.watermark:
+            if edition is None or edition.source != source.number:
+                return 0
+            if not source.watermark <= edition.until <= source.timestamp:
                 return 0
             known.append(edition.until)
         return min(known)
@@ -111,15 +113,19 @@ class Planner:
     async def plan(self, workflow: Workflow, step: Step) -> Plan:
         """What a step will publish. Raises ProtocolError when it cannot be signed, or must not be."""
         ground = await self._survey(workflow)
-        stands = tuple(ground.stands.values())
         if step is Step.RESIGN:
             targets = [await self._as_it_is(ground, path) for path in workflow.targets]
-            return Plan(workflow, step, ground.state.version, stands, targets)
+            return Plan(workflow, step, ground.state.version, tuple(ground.stands.values()), targets)
         published = targets_of(step, workflow)
         held = {path: await self._held(ground, path) for path in published}
         since = ground.since() if all(known for _, known in held.values()) else 0
         found = await self._candidates(ground, step, since)
-        plan, changes = await aside(len(found), lambda: _differing(ground, step, stands, found))
+        changes = await aside(len(found), lambda: _differing(ground, step, found))
+        if since and not _complete(ground, step, changes):
+            # Records came into the source past this feature, under timestamps of the past.
+            everything = await self._candidates(ground, step, 0)
+            changes = await aside(len(everything), lambda: _differing(ground, step, everything))
+        plan = await aside(sum(map(len, changes.values())), lambda: _planned(ground, step, changes))
         made = [await self._target(ground, path, changes[path], held[path][0]) for path in published]
         size = sum(len(each.body or "") for each in made[-1].placed) if made else 0
         return plan._replace(targets=made, size=size)
@@ -214,40 +220,51 @@ def digest_of(signed: bytes) -> str:
     return hashlib.sha256(signed).hexdigest()
 
 
-def _differing(
-    ground: Ground, step: Step, stands: Sequence[Position], found: Sequence[Candidate]
-) -> tuple[Plan, dict[Path, list[Difference]]]:
-    """What differs, by target, and the plan as far as it follows from that."""
+def _differing(ground: Ground, step: Step, found: Sequence[Candidate]) -> dict[Path, list[Difference]]:
+    """What has to happen in each target, and in the source when it is rolled back, for all to be alike."""
     workflow = ground.workflow
-    changes: dict[Path, list[Difference]] = {}
-    wanted: Role = "destination" if step is Step.ROLL_BACK else "source"
-    for path in targets_of(step, workflow):
-        changes[path] = differences(found, wanted, role_of(workflow, path))
+    if step is not Step.ROLL_BACK:
+        return {path: differences(found, "source", role_of(workflow, path)) for path in workflow.targets}
+    changes = {workflow.source: differences(found, "destination", "source")}
+    if workflow.preview is not None:
+        changes[workflow.preview] = differences(found, "destination", "preview")
+    return changes
+
+
+def _complete(ground: Ground, step: Step, changes: dict[Path, list[Difference]]) -> bool:
+    """Whether all will have as many live records after the changes."""
+    workflow, stands = ground.workflow, ground.stands
+    if step in (Step.CREATE, Step.DELETE):
+        return True
+    live = stands[workflow.destination if step is Step.ROLL_BACK else workflow.source].live
+    return all(
+        stands[path].live + sum(each.more for each in differing) == live
+        for path, differing in changes.items()
+    )
+
+
+def _planned(ground: Ground, step: Step, changes: dict[Path, list[Difference]]) -> Plan:
+    """The plan as far as it follows from what differs. Raises ProtocolError for what nobody has reviewed."""
+    workflow, stands = ground.workflow, tuple(ground.stands.values())
     plan = Plan(workflow, step, ground.state.version, stands, ())
-    count = len(changes[workflow.destination]) if workflow.destination in changes else 0
     if step is Step.ROLL_BACK:
-        restored = differences(found, "destination", "source")
-        count = len(restored) + sum(map(len, changes.values()))
-        return plan._replace(restored=restored, changes=count), changes
-    if step in (Step.REQUEST, Step.APPROVE):
-        to_publish = changes.get(workflow.destination)
-        if to_publish is None:
-            to_publish = differences(found, "source", "destination")
-        edition = ground.state.edition(workflow.destination)
-        review = review_digest(edition.digest if edition is not None else "", to_publish)
-        if step is Step.APPROVE and workflow.review and review != ground.state.review:
-            raise ProtocolError(400, INVALID_POSTED_DATA, CHANGED_SINCE)
-        if step is Step.REQUEST:
-            count = len(changes[workflow.preview] if workflow.preview is not None else to_publish)
-        plan = plan._replace(review=review)
-    return plan._replace(changes=count), changes
+        return plan._replace(restored=changes[workflow.source], changes=sum(map(len, changes.values())))
+    plan = plan._replace(changes=len(next(iter(changes.values()))))
+    to_publish = changes[workflow.destination]
+    edition = ground.state.edition(workflow.destination)
+    review = review_digest(edition.digest if edition is not None else "", to_publish)
+    if step is Step.REQUEST:
+        return plan._replace(review=review)
+    if step is Step.APPROVE and workflow.review and review != ground.state.review:
+        raise ProtocolError(400, INVALID_POSTED_DATA, CHANGED_SINCE)
+    return plan._replace(changes=len(to_publish))
 
 
 def _placed(position: Position, changes: Sequence[Difference]) -> tuple[list[Placed], int]:
     """Records with the timestamps that they will have, and the list's."""
     first = timestamps.following(position.timestamp, timestamps.now())
     placed = []
-    for timestamp, (name, attributes) in enumerate(changes, first):
+    for timestamp, (name, attributes, _) in enumerate(changes, first):
         body = None if attributes is None else fragment({**attributes, "last_modified": timestamp}).decode()
         placed.append(Placed(name, timestamp, body))
     if placed:
