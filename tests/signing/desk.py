@@ -28,6 +28,9 @@ SOURCE = "/buckets/main-workspace/collections/c1"
 PREVIEW = "/buckets/main-preview/collections/c1"
 DESTINATION = "/buckets/main/collections/c1"
 
+PATIENCE = 60.0
+"""Seconds that a test waits for what must happen."""
+
 KEY = ec.generate_private_key(ec.SECP384R1())
 
 
@@ -39,20 +42,27 @@ class Desk:
         self.signing = signing
         self.down = False
         self.asked = 0
-        self.reached = asyncio.Event()
+        """How often something was to be signed."""
+        self._more = asyncio.Condition()
         self.hold: asyncio.Event | None = None
         """What the signer waits for before it signs."""
         self._sign = signing.publisher._sign
         signing.publisher._sign = self.sign
 
     async def sign(self, source: ObjectPath, data: bytes) -> Sequence[Mapping[str, Any]]:
-        self.asked += 1
-        self.reached.set()
+        async with self._more:
+            self.asked += 1
+            self._more.notify_all()
         if self.hold is not None:
             await self.hold.wait()
         if self.down:
             raise SignerUnavailable("test", "it is down")
         return await self._sign(source, data)
+
+    async def until_asked(self, times: int) -> None:
+        """Wait until the signer was asked so often."""
+        async with asyncio.timeout(PATIENCE), self._more:
+            await self._more.wait_for(lambda: self.asked >= times)
 
     async def open(self) -> None:
         """A source with its groups, as an admin makes it."""

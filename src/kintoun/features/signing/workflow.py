@@ -64,7 +64,7 @@ class SigningSettings(SignersSection, frozen=True):
             description="Memory of each worker for what it has published last, in bytes, so that one more "
             "change does not read all of it again."
         ),
-    ] = 64 * 1024 * 1024
+    ] = 128 * 1024 * 1024
 
 
 KINTO_KEYS = {
