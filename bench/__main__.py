@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import curve as growth
+from bench import live as live_streams
 from bench import logins, report
 from bench import openid as bearers
 from bench import permissions as listing
@@ -180,6 +181,34 @@ def run(job: Job, engines: list[str]) -> None:
 def noise(job: Job, engine: str) -> None:
     """Two identical servers: how far from 1 a ratio is by chance on this machine."""
     _compare(job, [(engine, f"{engine} A"), (engine, f"{engine} B")], "noise")
+
+
+@main.command()
+@engines_option
+@click.option("--streams", default="1000,10000", callback=split, help="How many streams.", show_default=True)
+@click.option("--commits", default=20, show_default=True, help="Commits that are waited for.")
+@click.option("--seconds", default=4.0, show_default=True, help="For how long writers write.")
+@click.option("--rounds", default=3, show_default=True, help="How often with streams and without.")
+def live(engines: list[str], streams: list[str], commits: int, seconds: float, rounds: int) -> None:
+    """Streams of changes on one worker: memory, how soon commits reach them, what writers notice."""
+    console = Console(width=TABLE_WIDTH)
+    console.print(f"load before: {live_streams.load()}")
+    with console.status("starting") as status:
+        reached, slowed = live_streams.run(
+            engines, [int(number) for number in streams], commits, seconds, rounds, status.update
+        )
+    table = Table("engine", "streams", "worker MB", "median ms", "p99 ms", "worst ms", "missing", "µs of CPU")
+    for each in reached:
+        times = (f"{1000 * value:.0f}" for value in (each.median, each.p99, each.worst))
+        memory = f"{each.rss_bytes / 1e6:.0f}"
+        table.add_row(each.engine, f"{each.streams}", memory, *times, f"{each.missing}", f"{each.cpu_us:.1f}")
+    console.print(table)
+    table = Table("engine", "writes to", "streams", "writes/s alone", "beside", "slower by")
+    for one in slowed:
+        share = f"{100 * (1 - one.beside / one.alone):.0f} %"
+        table.add_row(one.engine, one.what, f"{one.streams}", f"{one.alone:.0f}", f"{one.beside:.0f}", share)
+    console.print(table)
+    console.print(f"load after: {live_streams.load()}")
 
 
 @main.command()

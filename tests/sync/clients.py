@@ -51,6 +51,7 @@ class Load:
     paging_pollers: int = 1
     pagers: int = 1
     readers: int = 1
+    listeners: int = 0
     beside: int = 1
     records: int = 40
     pause: float = 0.004

@@ -44,16 +44,23 @@ def serving(
     env: dict[str, str] | None = None,
     data: Path | None = None,
     module: str | None = None,
+    includes: str | None = None,
 ) -> Iterator[Server]:
-    """A server with an empty database. ``module`` is a Python module to run in place of ``kintoun``."""
+    """A server with an empty database, with the plugins that ``includes`` names in the ini.
+
+    ``module`` is a Python module to run in place of ``kintoun``.
+    """
     uri = None
     if engine == "postgresql":
         assert postgres is not None
         uri = postgres.create_database()
+    ini = settings(uri)
+    if includes is not None:
+        ini["kinto.includes"] = includes
     if module is None:
-        server = start_kintoun(settings(uri), workers=workers, env=env, data=data)
+        server = start_kintoun(ini, workers=workers, env=env, data=data)
     else:
-        server = _start_module(module, settings(uri), workers, env or {})
+        server = _start_module(module, ini, workers, env or {})
     try:
         yield server
     finally:
@@ -69,7 +76,8 @@ def _start_module(module: str, ini: dict[str, str], workers: int, env: dict[str,
         how = ["--data", str(directory), "--workers", str(workers)]
         return [sys.executable, "-m", module, "serve", *where, *how]
 
-    server = Server(command, directory, {"PYTHONPATH": str(ROOT), **env})
+    places = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    server = Server(command, directory, {"PYTHONPATH": os.pathsep.join(places), **env})
     try:
         return server.start()
     except BaseException:
