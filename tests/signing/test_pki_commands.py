@@ -125,6 +125,18 @@ def test_an_intermediate_from_somebody_else(directory: Directory, tmp_path: Path
     assert key_files.read_chain(directory.root_pem) == issuer.chain[1:]
 
 
+def test_what_is_replaced_is_kept(directory: Directory, tmp_path: Path) -> None:
+    run("init", "-d", directory.path)
+    before = {file.read_bytes() for file in directory.path.glob("*.pem")}
+    key, files = given(tmp_path, new_issuer())
+    output = run("import", "-d", directory.path, "--key", key, *files)
+    kept = list(directory.path.glob("*.old"))
+    assert {file.read_bytes() for file in kept} == before
+    assert all(f"Kept what was there as {file.name}." in output for file in kept)
+    assert len(kept) == len(before) == 4
+    believed(directory, "onecrl", SUFFIX)
+
+
 def test_a_leaf_from_somebody_else(directory: Directory, tmp_path: Path) -> None:
     leaf = pki.new_leaf(new_issuer(), [NAME], now(), 90 * DAY, DAY)
     key, files = given(tmp_path, leaf)

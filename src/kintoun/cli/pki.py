@@ -149,6 +149,7 @@ def import_(
 
     CERTIFICATES are PEM files: the certificate of the key, then whoever issued it, and so on up to the root.
     All of it is verified before anything is written. An intermediate issues leaves at once, and from now on.
+    Files that are replaced are kept under other names.
     """
     from kintoun.signatures import chain, key_files, pki
     from kintoun.signatures.directory import Directory
@@ -159,7 +160,9 @@ def import_(
         if not chain.is_authority(given[0]):
             leaf = pki.Leaf(key_files.read_signing_key(key_file), given)
             pki.believed(given, now)
-            key_files.write_holder(found.leaf_file(chain.names_of(given[0])[0].partition(".")[0]), leaf)
+            file = found.leaf_file(chain.names_of(given[0])[0].partition(".")[0])
+            kept = found.keep_old(file)
+            key_files.write_holder(file, leaf)
         else:
             issuer = key_files.read_authority(key_file, *certificates)
             ending = suffix or chain.permitted_suffix(given[0]) or SUFFIX
@@ -168,9 +171,12 @@ def import_(
                 name: pki.new_leaf(issuer, [f"{name}{_dotted(ending)}"], now, lifetime, skew)
                 for name in names
             }
+            kept = found.keep_old(found.root_pem, found.intermediate, *map(found.leaf_file, leaves))
             found.write_issuer(issuer)
             for name, leaf in leaves.items():
                 key_files.write_holder(found.leaf_file(name), leaf)
+    for old in kept:
+        click.echo(f"Kept what was there as {old.name}.")
     show_files(found, skew_days)
 
 

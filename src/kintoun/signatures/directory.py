@@ -11,8 +11,9 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 from kintoun.signatures import chain, key_files, pki
@@ -71,6 +72,16 @@ class Directory:
         """Let an intermediate issue leaves from now on; its root is the one to pin."""
         key_files.write_holder(self.intermediate, issuer)
         key_files.write_public(self.root_pem, issuer.chain[-1:])
+
+    def keep_old(self, *files: Path) -> list[Path]:
+        """Give files that are about to be replaced another name besides; returns the new names."""
+        kept = []
+        for file in filter(Path.exists, files):
+            old = file.with_name(f"{file.name}.{sha256(file.read_bytes()).hexdigest()[:16]}.old")
+            with suppress(FileExistsError):
+                os.link(file, old)
+            kept.append(old)
+        return kept
 
     def leaf_files(self) -> list[Path]:
         """The files of all leaves."""
