@@ -56,7 +56,14 @@ OPERATIONS = {
             "200": {"description": "The chain. It never changes.", "content": {"text/plain": {}}},
             "404": {"description": "There is no such chain."},
         },
-    }
+    },
+    "HEAD": {
+        "summary": "Ask whether there is a certificate chain",
+        "responses": {
+            "200": {"description": "There is."},
+            "404": {"description": "There is none."},
+        },
+    },
 }
 
 
