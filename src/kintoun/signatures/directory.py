@@ -97,11 +97,6 @@ def due(leaf: Leaf, skew: timedelta) -> datetime:
     return issued + (end - issued) * RENEWED_AFTER
 
 
-def renewed(issuer: Authority, leaf: Leaf, lifetime: timedelta, skew: timedelta) -> Leaf:
-    """Another leaf for the same names, with another key. Raises ValueError when the issuer cannot make it."""
-    return pki.new_leaf(issuer, chain.names_of(leaf.chain[0]), datetime.now(UTC), lifetime, skew)
-
-
 def renew(
     directory: Directory, file: Path, lifetime: timedelta, skew: timedelta, *, now: bool = False
 ) -> bool:
@@ -120,7 +115,8 @@ def renew(
         if issuer.chain[-1] != leaf.chain[-1]:
             raise Unusable(f"{file}: the intermediate beside it is below another root than clients know")
         try:
-            successor = renewed(issuer, leaf, lifetime, skew)
+            names = chain.names_of(leaf.chain[0])
+            successor = pki.new_leaf(issuer, names, datetime.now(UTC), lifetime, skew)
         except ValueError as error:
             raise Unusable(f"{file}: cannot be renewed: {error}") from error
         key_files.write_holder(file, successor)

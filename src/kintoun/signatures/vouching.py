@@ -25,7 +25,6 @@ class Vouched:
 
     key: ec.EllipticCurvePublicKey
     x5u: str
-    issued: datetime
     expires: datetime
 
     def check(self, signer: str) -> None:
@@ -47,7 +46,7 @@ async def vouched(signer: str, certificates: chain.Chain, x5u: str | None, publi
     expires = min(each.not_valid_after_utc for each in certificates)
     if x5u is None:
         x5u = await publish(chain.to_pem(certificates), int(expires.timestamp() * 1000))
-    return Vouched(key, x5u, certificates[0].not_valid_before_utc, expires)
+    return Vouched(key, x5u, expires)
 
 
 def state_of(*files: Path | None) -> State:
