@@ -38,12 +38,15 @@ account_create = ["account:{admin}"]
 account_read = ["account:{admin}"]
 account_write = ["account:{admin}"]
 
-{signing}[[policies]]
+{signing}{publication}[[policies]]
 name = "account"
 use = "account"
 """
 
-FEATURES = ["accounts", "default_bucket", "history", "permissions", "openapi"]
+FEATURES = ["accounts", "default_bucket", "history", "permissions", "openapi", "live"]
+
+OPTIONAL = {"attachments": "multipart", "publication": "brotli", "signing": "cryptography"}
+"""More of them, where the modules are installed that they need."""
 
 SIGNING = """\
 # What is edited where, and signed and published where; who signs. `kintoun pki` keeps keys and certificates.
@@ -64,6 +67,18 @@ private_key = "pki/remote-settings.pem"
 [[signing.local]]
 name = "onecrl"
 private_key = "pki/onecrl.pem"
+
+"""
+
+PUBLICATION = """\
+# What clients such as Firefox follow.
+[publication]
+resources = [
+    "/buckets/main",
+    "/buckets/main-preview",
+    "/buckets/security-state",
+    "/buckets/security-state-preview",
+]
 
 """
 
@@ -89,8 +104,8 @@ private_key = "pki/onecrl.pem"
 def init(directory: Path, storage: str, admin: str, force: bool, quiet: bool, signing: bool) -> None:
     """Write a kintoun.toml with secrets of its own, and make what it takes to sign.
 
-    Keys and certificates that are there already are kept. Without the extra `signing` of the package nothing
-    is signed.
+    Keys and certificates that are there already are kept. What needs an extra of the package that is not
+    installed, as `signing` does, is left out.
     """
     from kintoun.config.toml import text
     from kintoun.model.kinds import ACCOUNT
@@ -101,12 +116,15 @@ def init(directory: Path, storage: str, admin: str, force: bool, quiet: bool, si
     if path.exists() and not force:
         fail(Exit.FAILED, f"{path} is there already; --force writes over it")
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    signing = signing and find_spec("cryptography") is not None
-    if signing:
+    features = FEATURES + [name for name, module in OPTIONAL.items() if find_spec(module) is not None]
+    if not signing and "signing" in features:
+        features.remove("signing")
+    if "signing" in features:
         _make_pki(directory / "pki")
     content = TEMPLATE.format(
-        features=", ".join(map(text, FEATURES + ["signing"] * signing)),
-        signing=SIGNING if signing else "",
+        features=", ".join(map(text, features)),
+        signing=SIGNING if "signing" in features else "",
+        publication=PUBLICATION if {"signing", "publication"} <= set(features) else "",
         url=text(storage),
         secret=text(secrets.token_urlsafe(32)),
         bucket_secret=text(secrets.token_urlsafe(32)),

@@ -81,7 +81,7 @@ class Trash(Plugin):
             return
         kept = record_path(bucket, self.collection, f"{collection}-{record}")
         attributes = {"from": str(change.path), "by": change.user, "was": old}
-        row = await work.unit.put(kept, attributes, NO_GRANTS)
+        row = (await work.unit.put(kept, attributes, NO_GRANTS)).row
         # Other hooks, and those after the commit, are told of what a hook writes only if it says so.
         await work.context.changed(
             Change("create", kept, None, row.body, row.grants, row.timestamp, change.user)
