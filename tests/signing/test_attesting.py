@@ -21,7 +21,7 @@ from tests.signing.desk import DESTINATION, KEY, PREVIEW, SOURCE, Desk, at_desk,
 from tests.support.inprocess import Databases
 
 
-def believe(data: bytes, signatures: Sequence[Mapping[str, Any]]) -> None:
+def believe(data: bytes, signatures: Sequence[Mapping[str, Any]], _at: int) -> None:
     content_signature.verify(KEY.public_key(), data, signatures[0]["signature"])
 
 

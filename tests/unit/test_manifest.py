@@ -22,7 +22,7 @@ RECORDS = b'{"data":[{"id":"a"}],"last_modified":"1699999999000"}'
 TIMESTAMP = 1_699_999_999_000
 
 
-def believe(data: bytes, signatures: Sequence[Mapping[str, Any]]) -> None:
+def believe(data: bytes, signatures: Sequence[Mapping[str, Any]], _at: int) -> None:
     content_signature.verify(KEY.public_key(), data, signatures[0]["signature"])
 
 

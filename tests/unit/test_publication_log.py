@@ -22,7 +22,7 @@ KEY = pki.new_key()
 COLLECTIONS = ("blocklist", "addons")
 
 
-def believe(data: bytes, signatures: Sequence[Mapping[str, Any]]) -> None:
+def believe(data: bytes, signatures: Sequence[Mapping[str, Any]], _at: int) -> None:
     content_signature.verify(KEY.public_key(), data, signatures[0]["signature"])
 
 

@@ -26,6 +26,8 @@ COMMANDS = {
     "purge": "kintoun.cli.purge:purge",
     "attachments": "kintoun.cli.attachments:attachments",
     "pki": "kintoun.cli.pki:pki",
+    "sign": "kintoun.cli.sign:sign",
+    "log": "kintoun.cli.log:log",
     "outbox": "kintoun.cli.outbox:outbox",
     "doctor": "kintoun.cli.doctor:doctor",
     "config": "kintoun.cli.config:config",

@@ -24,8 +24,9 @@ FORMAT = "kintoun-manifest-1"
 """Stands in what is signed, so that no manifest is ever taken for anything else that is signed."""
 
 Signatures = Sequence[Mapping[str, Any]]
-Believe = Callable[[bytes, Signatures], None]
-"""Raises an exception unless one of the signatures is of these bytes, by who is to sign the collection."""
+Believe = Callable[[bytes, Signatures, int], None]
+"""Raises an exception unless one of the signatures is of these bytes, by who is to sign the collection, with
+a chain that is good at a time (milliseconds)."""
 
 Reason = Literal[
     "missing",  # there is none
@@ -152,7 +153,7 @@ def verify(
     """
     manifest, signatures = read(value)
     try:
-        believe(manifest.signed(), signatures)
+        believe(manifest.signed(), signatures, now)
     except Exception as error:
         raise Refused("signature", f"the manifest is not signed: {error}") from error
     if (manifest.bucket, manifest.collection) != (bucket, collection):

@@ -148,7 +148,7 @@ class Auditor:
             return
         if self._believe is not None:
             try:
-                self._believe(manifest.signed(), signatures)
+                self._believe(manifest.signed(), signatures, manifest.version)
             except Exception as error:
                 yield "signature", f"its manifest is not signed: {error}"
         before = self.manifests.get(place)

@@ -4,12 +4,13 @@
 clients do to sources, `guarding` keeps them from what is published. `planning` and `publishing` make what is
 signed outside of transactions, `applying` commits it; `attesting` adds a manifest, and an entry in the log.
 `signers` sign, `chains` vouch for them, `renewal` and `resigning` see to it that what is published never
-expires.
+expires, `inspecting` and `watching` that it verifies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import kintoun
@@ -19,6 +20,7 @@ from kintoun.features.signing.attesting import Attestation
 from kintoun.features.signing.chains import MIGRATIONS, Chains, base_url
 from kintoun.features.signing.creating import creator
 from kintoun.features.signing.guarding import Guard
+from kintoun.features.signing.inspecting import Inspector
 from kintoun.features.signing.naming import Naming
 from kintoun.features.signing.publishing import Publisher, Sign
 from kintoun.features.signing.reacting import Reactions
@@ -27,6 +29,7 @@ from kintoun.features.signing.resigning import Resigning
 from kintoun.features.signing.resources import EDITORS, REVIEWERS, Resources
 from kintoun.features.signing.signers import Signers, sign_all
 from kintoun.features.signing.state import WORKSPACE
+from kintoun.features.signing.watching import Watch, can_sign
 from kintoun.features.signing.workflow import KINTO_KEYS, SigningSettings
 from kintoun.model.kinds import BUCKET, COLLECTION, RECORD, register
 from kintoun.model.paths import Path
@@ -69,12 +72,21 @@ class Signing(Plugin):
         # Before the others, who may have to say more of what this one adds.
         service.widen.insert(0, reactions.widen)
         registry.heartbeat(CAPABILITY, signers.check)
+        self._watch(registry, signers, Inspector(service.store, resources, signers, chains))
         registry.background(Renewal(settings).renew, lease=LEASE)
         registry.background(Resigning(service.store, resources, signers, self.publisher).run, lease="signing")
         if settings.auto_create_resources:
             principals = settings.auto_create_resources_principals
             registry.background(creator(service, resources, principals), lease="signing-resources")
         self._tell(registry, resources)
+
+    @staticmethod
+    def _watch(registry: Registry, signers: Signers, inspector: Inspector) -> None:
+        every = signers.all()
+        for signer in every if len(every) > 1 else ():
+            registry.heartbeat(f"{CAPABILITY}.{signer.id}", partial(can_sign, signer))
+        watch = Watch(inspector, signers, registry.service.measures)
+        registry.background(watch.run, lease="signing-watch")
 
     @staticmethod
     def _tell(registry: Registry, resources: Resources) -> None:

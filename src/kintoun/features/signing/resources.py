@@ -11,6 +11,7 @@ from kintoun.features.signing.workflow import SigningSettings
 from kintoun.model.kinds import BUCKET, COLLECTION
 from kintoun.model.matching import matches, pattern_error
 from kintoun.model.paths import Path, collection_path, group_path
+from kintoun.settings import Settings
 
 EDITORS = "{collection_id}-editors"
 REVIEWERS = "{collection_id}-reviewers"
@@ -171,6 +172,11 @@ class Resources:
             own = {} if reviewed == self.review else {_REVIEW: reviewed}
             result.append({**resource.as_json(), **own})
         return result
+
+
+def resources_of(settings: Settings) -> Resources:
+    """The resources of a configuration. Raises ValueError for one that contradicts itself."""
+    return Resources(settings.sections.get("signing") or SigningSettings())
 
 
 def parse_line(line: str) -> Resource:

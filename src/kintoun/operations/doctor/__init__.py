@@ -9,6 +9,7 @@ from kintoun.operations.doctor.engine import check_configuration, check_engine, 
 from kintoun.operations.doctor.files import check_files
 from kintoun.operations.doctor.findings import Check, Finding, Patient
 from kintoun.operations.doctor.lists import check_clocks, check_orphans, check_parents
+from kintoun.operations.doctor.publications import check_publications
 from kintoun.operations.doctor.rights import check_bodies, check_members, check_permissions
 from kintoun.operations.tables import check_known, versions_of
 from kintoun.settings import Settings
@@ -24,6 +25,7 @@ ABOUT_THE_DATA: tuple[Check, ...] = (
     check_members,
     check_bodies,
     check_files,
+    check_publications,
 )
 
 

@@ -1,0 +1,176 @@
+"""Looking at what is published as a client does: does it verify, since when, and for how long will it?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path as File
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from kintoun.features.signing.chains import PATH, Chains, base_url
+from kintoun.features.signing.published import published
+from kintoun.features.signing.reading import records, records_of
+from kintoun.features.signing.resources import Resources, resources_of
+from kintoun.features.signing.settings import Local
+from kintoun.features.signing.signers import Signers
+from kintoun.features.signing.workflow import SigningSettings
+from kintoun.model import json, timestamps
+from kintoun.model.canonical import NotCanonical, canonical, envelope
+from kintoun.model.paths import Path
+from kintoun.settings import Settings
+from kintoun.signatures.manifest import ATTRIBUTE, Manifest, Refused, read, verify
+from kintoun.storage import Store
+from kintoun.storage.rows import Stored, Wanted
+
+if TYPE_CHECKING:
+    from kintoun.signatures.trust import Trust
+
+AT_ONCE = 200
+"""Records after which others get their turn."""
+
+ATTEMPTS = 3
+
+State = Literal["good", "bad", "unchecked"]
+
+
+class Condition(NamedTuple):
+    """How a published collection stands; times are in milliseconds.
+
+    `unchecked` is one whose chain somebody else serves. `signed` is when it was signed last, `expires` when
+    its manifest does, None where it has none.
+    """
+
+    target: Path
+    state: State
+    reason: str
+    signed: int
+    expires: int | None
+
+
+class Inspector:
+    """Looks at everything that is published."""
+
+    def __init__(self, store: Store, resources: Resources, signers: Signers, chains: Chains) -> None:
+        self._store = store
+        self._resources = resources
+        self.signers = signers
+        self._chains = chains
+
+    async def targets(self) -> list[Path]:
+        """The previews and destinations that are there."""
+        paths = [target for each in await published(self._store, self._resources) for target in each.targets]
+        found = [(await self._store.read(Wanted(points=(path,)))).points[0] for path in paths]
+        return [path for path, row in zip(paths, found, strict=True) if row is not None and not row.deleted]
+
+    async def inspect(self, target: Path) -> Condition | None:
+        """How a target stands; None when it is gone, or was never signed."""
+        for _ in range(ATTEMPTS):
+            row, version, content = await self._read(target)
+            again, same, _ = await self._position(target)
+            if (again, same) == (row, version):  # nobody published meanwhile
+                break
+        if row is None or row.deleted:
+            return None
+        metadata = json.decode(row.body.encode())
+        signatures = metadata.get("signatures")
+        if not isinstance(signatures, list) or not signatures:
+            return None
+        manifest = _manifest(metadata)
+        signed = manifest.version if manifest is not None else row.timestamp
+        expires = manifest.expires if manifest is not None else None
+        trust = await self.trust(_urls(metadata))
+        state, reason = await asyncio.to_thread(_verdict, target, metadata, content, trust)
+        return Condition(target, state, reason, signed, expires)
+
+    async def trust(self, urls: Sequence[str]) -> Trust:
+        """The chains of this server at URLs, and the keys of the signers that have none."""
+        from kintoun.signatures import key_files
+        from kintoun.signatures.trust import Trust, roots_of
+
+        chains = {}
+        for url in urls:
+            pem = await self._chains.read(url.rpartition("/")[2]) if PATH in url else None
+            if pem is not None:
+                chains[url] = pem
+        keys = []
+        for signer in self.signers.all():
+            declared = signer.declared
+            if isinstance(declared, Local) and declared.chain is None:
+                try:
+                    keys.append(key_files.read_signing_key(File(declared.private_key)).public_key())
+                except key_files.Unusable:
+                    continue  # the signer's own check tells of it
+        return Trust(chains.get, roots_of(list(chains.values())), keys=keys)
+
+    async def _position(self, target: Path) -> tuple[Stored | None, int, tuple[int, int]]:
+        found = await self._store.read(Wanted(points=(target,), clock=records_of(target)))
+        clock = found.clock
+        if clock is None:
+            return found.points[0], 0, (0, 0)
+        return found.points[0], clock.version, (clock.list or 0, clock.timestamp)
+
+    async def _read(self, target: Path) -> tuple[Stored | None, int, bytes]:
+        row, version, (number, timestamp) = await self._position(target)
+        fragments: list[bytes] = []
+        for n, (_, body) in enumerate(sorted(await records(self._store, number) if number else [])):
+            try:
+                fragments.append(canonical(json.decode(body.encode())))
+            except NotCanonical:
+                fragments.append(b"null")  # no signature is of this
+            if n % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)
+        return row, version, envelope(fragments, timestamp)
+
+
+def inspector_of(settings: Settings, store: Store) -> Inspector:
+    """The inspector of a configuration. Raises ValueError for one that contradicts itself."""
+    section = settings.sections.get("signing") or SigningSettings()
+    chains = Chains(store, base_url(section.chains_url, settings))
+    return Inspector(store, resources_of(settings), Signers(section, chains.keep), chains)
+
+
+def _urls(metadata: Mapping[str, Any]) -> list[str]:
+    attested = metadata.get(ATTRIBUTE)
+    more = attested.get("signatures", []) if isinstance(attested, dict) else []
+    found = [each for each in (*metadata["signatures"], *more) if isinstance(each, dict)]
+    return list(dict.fromkeys(str(each.get("x5u", "")) for each in found if each.get("x5u")))
+
+
+def _manifest(metadata: Mapping[str, Any]) -> Manifest | None:
+    try:
+        return read(metadata.get(ATTRIBUTE))[0]
+    except Refused:
+        return None
+
+
+def _verdict(target: Path, metadata: Mapping[str, Any], content: bytes, trust: Trust) -> tuple[State, str]:
+    from kintoun.signatures.content_signature import InvalidSignature
+    from kintoun.signatures.trust import Unchecked
+
+    now = timestamps.now()
+    try:
+        for signature in metadata["signatures"]:
+            trust.believe_one(content, str(signature.get("x5u", "")), str(signature.get("signature")), now)
+    except InvalidSignature as error:
+        return "bad", f"signature: {error}"
+    except Unchecked as error:
+        return "unchecked", str(error)
+    manifest = _manifest(metadata)
+    if ATTRIBUTE not in metadata:
+        return "good", ""
+    timestamp = manifest.timestamp if manifest is not None else 0
+    bucket, collection = target.ids
+    try:
+        verify(
+            metadata[ATTRIBUTE],
+            bucket,
+            collection,
+            timestamp=timestamp,
+            content=content,
+            known=None,
+            now=now,
+            believe=trust.believe,
+        )
+    except Refused as error:
+        return "bad", f"manifest: {error}"
+    return "good", ""
