@@ -27,7 +27,7 @@ COMMANDS = {
     "attachments": "kintoun.cli.attachments:attachments",
     "pki": "kintoun.cli.pki:pki",
     "sign": "kintoun.cli.sign:sign",
-    "log": "kintoun.cli.log:log",
+    "log": "kintoun.cli.log:publications",
     "outbox": "kintoun.cli.outbox:outbox",
     "doctor": "kintoun.cli.doctor:doctor",
     "config": "kintoun.cli.config:config",

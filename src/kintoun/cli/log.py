@@ -23,12 +23,12 @@ AT_ONCE = 1000
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
-@click.group()
-def log() -> None:
+@click.group("log")
+def publications() -> None:
     """Copy the log of publications, and find out whether anybody has touched it."""
 
 
-@log.command()
+@publications.command()
 @click.argument("file", type=click.File("w", encoding="utf-8"), default="-")
 @settings_options
 @reported
@@ -55,7 +55,7 @@ def export(file: Any, config: Path | None, kinto_ini: Path | None, data: Path | 
     click.echo(f"{number} entries.", err=True)
 
 
-@log.command()
+@publications.command()
 @click.argument("file", type=FILE, required=False)
 @click.option("--copy", "older", type=FILE, help="An older copy of the log, which this one must continue.")
 @click.option(
