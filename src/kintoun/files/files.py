@@ -31,7 +31,8 @@ _ANNOUNCE = "INSERT INTO loose (key, since, condemned) VALUES ($1, $2, 0)"
 _SETTLE = "DELETE FROM loose WHERE key = $1 AND condemned = 0 RETURNING key"
 _ADD_BLOB = (
     "INSERT INTO blob (sha256, key, size, created, touched) VALUES ($1, $2, $3, $4, $4)"
-    " ON CONFLICT (sha256) DO UPDATE SET touched = excluded.touched RETURNING key"
+    " ON CONFLICT (sha256) DO UPDATE SET touched = excluded.touched,"
+    " key = CASE WHEN blob.key = $5 THEN excluded.key ELSE blob.key END RETURNING key"
 )
 _CONDEMN = "INSERT INTO loose (key, since, condemned) VALUES ($1, $2, 1)"
 _COLUMNS = "location, sha256, filename, mimetype, bucket, collection, record, created"
@@ -163,27 +164,33 @@ class Files:
         """One attempt; False when the sweeper took the upload for one that broke off."""
         key = f"blobs/{blob.sha256[:2]}/{blob.sha256[2:4]}/{blob.sha256}-{secrets.token_hex(4)}"
 
-        async def begin(transaction: Transaction) -> bool:
+        async def begin(transaction: Transaction) -> str | None:
             now = timestamps.now()
-            if await transaction.fetch(_CLAIM, (blob.sha256, now)):
-                return True
-            await transaction.fetch(_ANNOUNCE, (key, now))
-            return False
+            held = await transaction.fetch(_CLAIM, (blob.sha256, now))
+            if not held:
+                await transaction.fetch(_ANNOUNCE, (key, now))
+            return str(held[0][0]) if held else None
 
         async def end(transaction: Transaction) -> bool:
             now = timestamps.now()
             if not await transaction.fetch(_SETTLE, (key,)):
                 return False
-            rows = await transaction.fetch(_ADD_BLOB, (blob.sha256, key, blob.size, now))
-            if rows[0][0] != key:  # somebody else kept the same content meanwhile
+            row = (blob.sha256, key, blob.size, now, held or "")
+            if (await transaction.fetch(_ADD_BLOB, row))[0][0] != key:
+                # Somebody else kept the same content meanwhile.
                 await transaction.fetch(_CONDEMN, (key, now))
             return True
 
-        known = await self.store.transact(begin)
+        held = await self.store.transact(begin)
+        known = held is not None and await self.backend.size(held) == blob.size
+        if held is not None and not known:
+            # Its bytes were lost, by somebody who cleaned up in the store: here they are again.
+            announce = (key, timestamps.now())
+            await self.store.transact(lambda transaction: transaction.fetch(_ANNOUNCE, announce))
         if not known:
             await self.backend.keep(key, spooled)
-        if not known and not await self.store.transact(end):
-            return False
+            if not await self.store.transact(end):
+                return False
         self.measures.kept(blob.size, new=not known)
         return True
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from stat import S_ISREG
 from threading import Lock
 from time import time
 
@@ -123,10 +124,10 @@ def remove_left_overs(folder: Path) -> int:
     """Remove the temporary files of processes that died; returns how many there were."""
     before = time() - LEFT_OVER_SECONDS
     removed = 0
-    for entry in os.scandir(folder):
-        with suppress(FileNotFoundError):
-            left = entry.name.startswith(PREFIX) and entry.stat(follow_symlinks=False).st_mtime < before
-            if left and entry.is_file(follow_symlinks=False):
-                Path(entry.path).unlink()
+    for path in folder.glob(f"{PREFIX}*"):
+        with suppress(FileNotFoundError):  # its upload ended meanwhile
+            stat = path.lstat()
+            if S_ISREG(stat.st_mode) and stat.st_mtime < before:
+                path.unlink()
                 removed += 1
     return removed

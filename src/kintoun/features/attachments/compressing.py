@@ -36,9 +36,12 @@ _COMPRESSIBLE = re.compile(
 )
 
 _NEW = (
-    "SELECT l.created, l.location FROM location l WHERE (l.created > $1 OR (l.created = $1"
-    " AND l.location > $2)) ORDER BY l.created, l.location LIMIT $3"
+    "SELECT l.created, l.location, l.mimetype, b.size, l.bucket, l.collection,"
+    " (SELECT count(*) FROM variant v WHERE v.sha256 = l.sha256 AND v.source = '')"
+    " FROM location l JOIN blob b ON b.sha256 = l.sha256"
+    " WHERE (l.created > $1 OR (l.created = $1 AND l.location > $2)) ORDER BY l.created, l.location LIMIT $3"
 )
+_MADE = "SELECT coding FROM variant WHERE sha256 = $1 AND source = ''"
 
 
 class Encoder(Protocol):
@@ -106,10 +109,15 @@ class Compressor:
         """Compress what came after a time; returns the time of the last (milliseconds since the epoch)."""
         last = (since, "")
         while rows := await self._files.store.fetch(_NEW, (*last, STEP)):
-            for _, name in rows:
-                await self._look_at(name)
+            for _, name, mimetype, size, bucket, collection, made in rows:
+                compressible = made < len(self._codings) and self._pays_for(mimetype, size)
+                if compressible or await self._dictionaries.used_in(bucket, collection, size):
+                    await self._look_at(name)
             last = (rows[-1][0], rows[-1][1])
         return last[0]
+
+    def _pays_for(self, mimetype: str, size: int) -> bool:
+        return LEAST <= size <= self._most and _COMPRESSIBLE.match(mimetype) is not None
 
     async def _look_at(self, name: str) -> None:
         location = await self._files.find(name)
@@ -118,18 +126,13 @@ class Compressor:
         try:
             if await self._dictionaries.used_for(location):
                 await self._dictionaries.make(location)
-            if _COMPRESSIBLE.match(location.mimetype) and LEAST <= location.size <= self._most:
-                for coding in await self._missing(location):
-                    await self._compress(location, coding)
+            if self._pays_for(location.mimetype, location.size):
+                made = {row[0] for row in await self._files.store.fetch(_MADE, (location.sha256,))}
+                for coding in self._codings:
+                    if coding not in made:
+                        await self._compress(location, coding)
         except (BackendFailed, KeyError) as error:
             log.warning("a file could not be compressed", location=name, error=str(error))
-
-    async def _missing(self, location: Location) -> list[str]:
-        rows = await self._files.store.fetch(
-            "SELECT coding FROM variant WHERE sha256 = $1 AND source = ''", (location.sha256,)
-        )
-        made = {row[0] for row in rows}
-        return [coding for coding in self._codings if coding not in made]
 
     async def _compress(self, location: Location, coding: str) -> None:
         made = encoder(coding, location.size)

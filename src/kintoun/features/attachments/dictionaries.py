@@ -41,6 +41,7 @@ _EARLIER = (
     " WHERE l.bucket = $1 AND l.collection = $2 AND l.record = $3 AND l.created < $4"
     " ORDER BY l.created DESC LIMIT $5"
 )
+_MADE = "SELECT source FROM variant WHERE sha256 = $1 AND coding = $2"
 _PLAIN = re.compile(r"[A-Za-z0-9._~/-]*")
 
 
@@ -53,10 +54,14 @@ class Dictionaries:
         self._known: OrderedDict[tuple[str, str], tuple[float, bool]] = OrderedDict()
 
     async def used_for(self, location: Location) -> bool:
-        """Whether a file is of a collection with the flag; what was learnt is believed for a minute."""
-        if not location.bucket or not 0 < location.size <= self._most:
+        """Whether a file is of a collection with the flag, and not too large."""
+        return await self.used_in(location.bucket, location.collection, location.size)
+
+    async def used_in(self, bucket: str, collection: str, size: int) -> bool:
+        """Whether files of a size have dictionaries in a collection; what was learnt holds for a minute."""
+        if not bucket or not 0 < size <= self._most:
             return False
-        place = location.bucket, location.collection
+        place = bucket, collection
         known = self._known.get(place)
         if known is not None and known[0] > time.monotonic():
             return known[1]
@@ -83,7 +88,8 @@ class Dictionaries:
 
     async def make(self, location: Location) -> None:
         """Make what is sent to who has one of the earlier versions. Raises BackendFailed."""
-        made = {each.source for each in location.variants if each.coding == DICTIONARY_CODING}
+        rows = await self._files.store.fetch(_MADE, (location.sha256, DICTIONARY_CODING))
+        made = {row[0] for row in rows}  # those that were not worth it included
         place = (location.bucket, location.collection, location.record)
         rows = await self._files.store.fetch(_EARLIER, (*place, location.created, EARLIER_VERSIONS))
         content = b""
