@@ -203,10 +203,16 @@ def live(engines: list[str], streams: list[str], commits: int, seconds: float, r
         memory = f"{each.rss_bytes / 1e6:.0f}"
         table.add_row(each.engine, f"{each.streams}", memory, *times, f"{each.missing}", f"{each.cpu_us:.1f}")
     console.print(table)
-    table = Table("engine", "writes to", "streams", "writes/s alone", "beside", "slower by")
+    table = Table(
+        "engine", "writes to", "streams", "writes/s", "beside", "slower", "µs of CPU", "beside", "more"
+    )
     for one in slowed:
-        share = f"{100 * (1 - one.beside / one.alone):.0f} %"
-        table.add_row(one.engine, one.what, f"{one.streams}", f"{one.alone:.0f}", f"{one.beside:.0f}", share)
+        (rate, cost), (rate_beside, cost_beside) = one.alone, one.beside
+        slower, more = f"{100 * (1 - rate_beside / rate):.0f} %", f"{100 * (cost_beside / cost - 1):.0f} %"
+        rates = f"{rate:.0f}", f"{rate_beside:.0f}", slower
+        table.add_row(
+            one.engine, one.what, f"{one.streams}", *rates, f"{cost:.0f}", f"{cost_beside:.0f}", more
+        )
     console.print(table)
     console.print(f"load after: {live_streams.load()}")
 

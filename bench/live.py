@@ -62,13 +62,13 @@ class Reach:
 
 @dataclass(frozen=True)
 class Slowdown:
-    """Writes per second while so many streams follow, and while none does."""
+    """Writes per second, and the server's CPU in µs for each, with so many streams and without."""
 
     engine: str
     what: str
     streams: int
-    alone: float
-    beside: float
+    alone: tuple[float, float]
+    beside: tuple[float, float]
 
 
 class Ground:
@@ -207,9 +207,10 @@ def reach(ground: Ground, streams: int, commits: int) -> Reach:
     )  # fmt: skip
 
 
-def writes_per_second(ground: Ground, path: str, seconds: float) -> float:
-    """How many writes a few writers make who do nothing else."""
+def writes_per_second(ground: Ground, path: str, seconds: float) -> tuple[float, float]:
+    """How many writes a few writers make who do nothing else, and the server's CPU for each in µs."""
     done = [0] * WRITERS
+    before = ground.tree.cpu_seconds()
     end = time.monotonic() + seconds
 
     def write(number: int) -> None:
@@ -223,7 +224,7 @@ def writes_per_second(ground: Ground, path: str, seconds: float) -> float:
         thread.start()
     for thread in threads:
         thread.join()
-    return sum(done) / seconds
+    return sum(done) / seconds, (ground.tree.cpu_seconds() - before) / max(1, sum(done)) * 1e6
 
 
 def slowdown(ground: Ground, what: str, path: str, streams: int, seconds: float, rounds: int) -> Slowdown:

@@ -25,12 +25,12 @@ log = structlog.get_logger()
 PAGE_ROWS = 1000
 """Changes that are read at once."""
 
-FOLLOWER_SECONDS, LONGEST_PAUSE = 0.0004, 0.5
-"""How long a feed rests for each follower that it sent something, so that who writes without a pause is not
-kept from it by who follows: some 25 µs of work each."""
+REST, LONGEST_REST = 15, 1.0
+"""How many times as long as it took to send something a feed rests, and how many seconds at most: who writes
+without a pause is not kept from it by those who follow."""
 
-BURST = 8
-"""How often it may do so without a rest."""
+BURST_SECONDS = 5.0
+"""How much rest it may owe: the first of many commits are sent at once."""
 
 LONGEST_PAGE = 10_000
 """Objects of one reader's own that changed at once; with more it starts over."""
@@ -182,13 +182,15 @@ class Feed:
 
     async def _rest(self) -> None:
         """Let what is committed gather, when much was sent to many already."""
-        followers = sum(len(view.followers) for view in self._views.values())
-        pause = min(followers * FOLLOWER_SECONDS, LONGEST_PAUSE)
-        now = time.monotonic()
-        early = self._rested - now - BURST * pause
+        early = self._rested - time.monotonic() - BURST_SECONDS
         if early > 0:
             await asyncio.sleep(early)
-        self._rested = max(self._rested, now) + pause
+
+    async def _tire(self, began: float) -> None:
+        """Find out how long it takes to send what was pushed, and rest accordingly."""
+        await asyncio.sleep(0)  # the followers have their turn
+        now = time.monotonic()
+        self._rested = max(self._rested, now) + min((now - began) * REST, LONGEST_REST)
 
     async def _read(self) -> bool:
         """Read a page and send it; returns whether there is more to be read."""
@@ -216,7 +218,10 @@ class Feed:
             segment = Segment(began, target, 0, rows)
         caught_up = not more and target >= clock.timestamp
         if segment.end > began:
-            self._send(segment, await self._visible(segment))
+            visible = await self._visible(segment)
+            sending = time.monotonic()
+            self._send(segment, visible)
+            await self._tire(sending)
         return not caught_up
 
     async def _visible(self, segment: Segment) -> dict[View, dict[str, int]]:
