@@ -16,6 +16,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from bench import attachments as uploading
 from bench import curve as growth
 from bench import live as live_streams
 from bench import logins, report
@@ -321,6 +322,29 @@ def measure_logins(engines: list[str], users: int, markdown: Path | None) -> Non
     console.print(table)
     if markdown is not None:
         report.replace_section(markdown, "logins", report.markdown_table(logins.HEADINGS, lines))
+
+
+@main.command("attachments")
+@engines_option
+@click.option("--small", default=100, show_default=True, help="How many files of 10 kB.")
+@click.option("--large", default=20, show_default=True, help="The size of the one large file, in MiB.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Document whose section is replaced.")
+def measure_attachments(engines: list[str], small: int, large: int, markdown: Path | None) -> None:
+    """CPU and memory of uploads, small ones and a large one, beside kinto-attachment."""
+    desk = Desk(Job([], 1, 0.0, 0, None, markdown))
+    made = []
+    with desk.arena() as (ground, say):
+        for engine in (KINTO, *engines):
+            server, _ = ground.start(engine, f"attachments {engine}", uploading.SETTINGS)
+            made.append(uploading.measure(server, uploading.label_of(engine), small, large, say))
+    lines = uploading.lines(made)
+    table = Table(*uploading.HEADINGS, title="Uploads")
+    for line in lines:
+        table.add_row(*line)
+    desk.console.print(table)
+    if markdown is not None:
+        text = f"`{desk.facts['command']}`\n\n" + report.markdown_table(uploading.HEADINGS, lines)
+        report.replace_section(markdown, "attachments", text)
 
 
 @main.command()
