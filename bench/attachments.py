@@ -19,6 +19,7 @@ from tests.support.servers import Server
 SMALL_BYTES = 10_000
 MIB = 1024 * 1024
 BOUNDARY = "bench-boundary"
+RECORD = "/buckets/b/collections/c/records/%s/attachment"
 RESET_PEAK = "5"
 """Written to `clear_refs`, it lets the kernel measure a process's peak of memory anew."""
 
@@ -85,14 +86,14 @@ class Uploader:
         answer = response.read()
         assert response.status in (200, 201), answer
 
-    def upload(self, record: str, content: Callable[[], Iterator[bytes]], size: int) -> None:
-        """Attach a file, and see that its digest is right."""
+    def upload(self, path: str, content: Callable[[], Iterator[bytes]], size: int) -> None:
+        """POST a file, and see that its digest is right."""
         disposition = 'Content-Disposition: form-data; name="attachment"; filename="a.bin"'
         head = f"--{BOUNDARY}\r\n{disposition}\r\nContent-Type: application/octet-stream\r\n\r\n".encode()
         tail = f"\r\n--{BOUNDARY}--\r\n".encode()
         digest = hashlib.sha256()
         connection = self._connection
-        connection.putrequest("POST", f"/v1/buckets/b/collections/c/records/{record}/attachment")
+        connection.putrequest("POST", f"/v1{path}")
         connection.putheader("Authorization", self._authorization)
         connection.putheader("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")
         connection.putheader("Content-Length", str(len(head) + size + len(tail)))
@@ -129,12 +130,12 @@ def measure(server: Server, label: str, small: int, large: int, say: Callable[[s
                 yield from (block for _ in range(blocks))
                 yield block[:rest]
 
-            uploader.upload(f"r{len(made)}-{number}", content, size)
+            uploader.upload(RECORD % f"r{len(made)}-{number}", content, size)
         seconds = time.perf_counter() - began
         made.append(Measured(label, uploads, len(sizes), seconds, tree.cpu_seconds() - before, memory.more()))
 
     # Whatever is loaded by the first upload is no part of what uploads cost.
-    uploader.upload("warm", lambda: iter((b"x",)), 1)
+    uploader.upload(RECORD % "warm", lambda: iter((b"x",)), 1)
     run(f"{small} of 10 kB", [SMALL_BYTES] * small)
     run(f"one of {large} MiB", [large * MIB])
     return made

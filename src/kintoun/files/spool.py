@@ -58,6 +58,8 @@ class Spool:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._ended and not self.path.exists():
+            return  # it was moved to where it is kept
         # Shielded: also when the request was cancelled, nothing is left behind.
         await asyncio.shield(asyncio.to_thread(self._discard))
 
@@ -81,6 +83,8 @@ class Spool:
 
     async def finish(self) -> None:
         """Have all of it on disk, so that a crash after this loses nothing."""
+        if self._ended:
+            return
         await asyncio.to_thread(self._finish)
 
     def _flush(self) -> None:
