@@ -239,7 +239,9 @@ def publication(engines: list[str], records: int, rounds: int, seconds: float, m
     rows = []
     with desk.arena() as (ground, say):
         for engine in engines:
-            rows += published.lines(engine, published.measure(ground, engine, records, rounds, seconds, say))
+            asked = published.measure(ground, engine, records, rounds, seconds, say)
+            rows += published.lines(engine, asked)
+        rows += published.lines("Granian", published.measure_bare(asked[2].size, rounds, seconds, say))
     table = Table(*published.HEADINGS, title=f"Published data, {records:,} records; medians")
     for line in rows:
         table.add_row(*line)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 
 import httpx
@@ -22,6 +25,13 @@ SETTINGS = {
 }
 PLACE = f"/v1/buckets/{dataset.BUCKET}/collections/{dataset.READ}"
 MONITOR = "/v1/buckets/monitor/collections/changes/changeset?_expected=0"
+BARE_APP = """
+BODIES = {{"/v1/__heartbeat__": b"{{}}", "/": b"{{}}", "/body": bytes({size})}}
+
+async def app(scope, protocol):
+    headers = [("Content-Type", "application/json"), ("Cache-Control", "no-cache")]
+    protocol.response_bytes(200, headers, BODIES[scope.path])
+"""
 EMPTY = "an empty answer"
 
 
@@ -87,6 +97,26 @@ def _cost(server: Server, trees: Sequence[ProcessTree], question: Question, seco
     spent = sum(tree.cpu_seconds() for tree in trees) - before
     assert not result.errors, result.first_error
     return spent / result.completed
+
+
+def measure_bare(size: int, rounds: int, seconds: float, progress: Callable[[str], None]) -> list[Question]:
+    """What Granian takes by itself, with an application that does nothing, for no body and one of `size`."""
+    directory = Path(tempfile.mkdtemp(prefix="bare-"))
+    (directory / "bare.py").write_text(BARE_APP.format(size=size))
+    granian = str(Path(sys.executable).parent / "granian")
+
+    def command(port: int) -> list[str]:
+        where = ["--host", "127.0.0.1", "--port", str(port), "--working-dir", str(directory)]
+        return [granian, "--interface", "rsgi", "--workers", "1", "--loop", "uvloop", *where, "bare:app"]
+
+    asked = [Question(EMPTY, "/"), Question("as many bytes as zstd", "/body")]
+    with Server(command, directory, {}) as server:
+        server.start()
+        for number in range(rounds):
+            for question in asked:
+                progress(f"Granian: {question.name}, round {number + 1}")
+                question.costs.append(_cost(server, [ProcessTree(server.pid)], question, seconds))
+    return asked
 
 
 HEADINGS = ("server", "question", "bytes", "CPU µs", "more than an empty answer")

@@ -28,7 +28,7 @@ Compress = Callable[[bytes], bytes]
 class Body:
     """The bytes of an answer, and the same compressed, as far as anybody has asked for it."""
 
-    __slots__ = ("encoded", "headers", "plain", "tag", "version")
+    __slots__ = ("encoded", "grown", "headers", "plain", "tag", "version")
 
     def __init__(self, plain: bytes, last_modified: int, version: object) -> None:
         """`last_modified` is in milliseconds, `version` the state of the data that the bytes are of."""
@@ -42,6 +42,8 @@ class Body:
             ("Vary", "Accept-Encoding"),
         )
         self.encoded: dict[str, tuple[bytes, Headers]] = {}
+        self.grown: Callable[[], None] | None = None
+        """Called when it takes more memory than before, by whoever keeps it."""
 
     @property
     def size(self) -> int:
@@ -78,6 +80,8 @@ class Encodings:
         else:
             content = compress(body.plain)
         body.encoded[encoding] = made = content, (*body.headers, ("Content-Encoding", encoding))
+        if body.grown is not None:
+            body.grown()
         return made
 
 

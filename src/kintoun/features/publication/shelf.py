@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Generic, TypeVar
 
 from kintoun.features.publication.encodings import Body
@@ -32,18 +33,25 @@ class Shelf(Generic[K]):
         return found[0]
 
     def put(self, key: K, body: Body) -> None:
-        """Keep a body, or count anew what it takes; not one that alone would take half of the room."""
+        """Keep a body, but not one that alone would take half of the room."""
         self._drop(key)
         size = body.size + OVERHEAD
         if size > self._most // 2:
             return
         self._bodies[key] = body, size
+        body.grown = partial(self._recount, key, body)
         self.bytes += size
         while self.bytes > self._most:
             self._drop(next(iter(self._bodies)))
 
+    def _recount(self, key: K, body: Body) -> None:
+        found = self._bodies.get(key)
+        if found is not None and found[0] is body:
+            self.put(key, body)
+
     def _drop(self, key: K) -> None:
         found = self._bodies.pop(key, None)
         if found is not None:
+            found[0].grown = None
             self.bytes -= found[1]
             self._dropped()
