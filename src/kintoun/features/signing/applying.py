@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from kintoun.features.signing.comparing import Difference
 from kintoun.features.signing.planning import Placed, Plan, Target
-from kintoun.features.signing.reading import records_of
+from kintoun.features.signing.reading import Position, position_of, records_of
 from kintoun.features.signing.review import Step
 from kintoun.features.signing.state import Edition, State, state_in, state_path
 from kintoun.model import json, timestamps
@@ -146,16 +146,18 @@ async def _tell(work: Work, path: Path, written: Written) -> None:
 
 
 async def describe(
-    work: Work, target: Target, source: Mapping[str, Any], attributes: Mapping[str, Any]
+    work: Work, target: Path, source: Mapping[str, Any], attributes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Write the metadata of a target: its signatures, and what its source has to say."""
-    row = await work.unit.object(target.path)
+    """Write what the metadata of a target has to say: what its source says, and its signatures."""
+    row = await work.unit.object(target)
     assert row is not None, "it was there or has been made"
     metadata: dict[str, Any] = json.decode(row.body.encode())
+    before = dict(metadata)
     del metadata["last_modified"]
     metadata |= {name: source[name] for name in PUBLISHED_FIELDS if name in source}
     metadata |= attributes
-    await write(work, target.path, metadata, row.grants)
+    if {**metadata, "last_modified": row.timestamp} != before:
+        await write(work, target, metadata, row.grants)
     return metadata
 
 
@@ -176,29 +178,29 @@ async def update_source(
 
 async def remember(work: Work, plan: Plan) -> None:
     """Write down what the targets now have, and whom the next approval may not come from."""
-    unit = work.unit
-    state = state_in(await unit.object(state_path(plan.workflow.source)))
+    unit, workflow, step = work.unit, plan.workflow, plan.step
+    state = state_in(await unit.object(state_path(workflow.source)))
     editions = dict(state.editions)
-    source = await unit.clock(records_of(plan.workflow.source))
+    source = position_of(records_of(workflow.source), await unit.clock(records_of(workflow.source)))
+    if step in (Step.APPROVE, Step.ROLL_BACK):  # then all are alike, those too that were not written
+        for path, edition in editions.items():
+            editions[path] = edition._replace(source=source.number, until=source.timestamp)
     for target in plan.targets:
         clock = await unit.clock(records_of(target.path))
-        if clock is None or clock.list is None:
-            continue
-        number = target.before.number + 1 if target.before is not None else 1
-        at = (source.list or 0, source.timestamp) if source is not None else (0, 0)
-        if plan.step is Step.RESIGN:
-            before, position = target.before, target.position
-            known = before is not None and (before.list, before.timestamp) == (
-                position.number,
-                position.timestamp,
-            )
-            at = (before.source, before.until) if before is not None and known else (0, 0)
-        editions[str(target.path)] = Edition(clock.list, target.timestamp, target.digest, *at, number)
-    if plan.step is Step.ROLL_BACK and source is not None and (destination := plan.workflow.destination):
-        edition = state.edition(destination)
-        if edition is not None:
-            editions[str(destination)] = edition._replace(source=source.list or 0, until=source.timestamp)
-    emptied = plan.step in (Step.CREATE, Step.APPROVE, Step.ROLL_BACK, Step.DELETE)
+        if clock is not None and clock.list is not None:
+            editions[str(target.path)] = _edition(target, step, clock.list, source)
+    emptied = step in (Step.CREATE, Step.APPROVE, Step.ROLL_BACK, Step.DELETE)
     editors = () if emptied else state.editors
-    review = plan.review if plan.step is Step.REQUEST else None if emptied else state.review
-    await State(0, editors, review, editions).save(unit, plan.workflow.source)
+    review = plan.review if step is Step.REQUEST else None if emptied else state.review
+    await State(0, editors, review, editions).save(unit, workflow.source)
+
+
+def _edition(target: Target, step: Step, number: int, source: Position) -> Edition:
+    before, position = target.before, target.position
+    count = before.number + 1 if before is not None else 1
+    edition = Edition(number, target.timestamp, target.digest, source.number, source.timestamp, count)
+    if step is not Step.RESIGN:
+        return edition
+    if before is None or (before.list, before.timestamp) != (position.number, position.timestamp):
+        return edition._replace(source=0, until=0)
+    return edition._replace(source=before.source, until=before.until)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from kintoun.features.signing.canonical_list import CanonicalList, Remembered
@@ -116,19 +116,23 @@ class Planner:
         if step is Step.RESIGN:
             targets = [await self._as_it_is(ground, path) for path in workflow.targets]
             return Plan(workflow, step, ground.state.version, tuple(ground.stands.values()), targets)
-        published = targets_of(step, workflow)
-        held = {path: await self._held(ground, path) for path in published}
-        since = ground.since() if all(known for _, known in held.values()) else 0
-        found = await self._candidates(ground, step, since)
-        changes = await aside(len(found), lambda: _differing(ground, step, found))
+        since = ground.since()
+        changes = await self._changes(ground, step, since)
         if since and not _complete(ground, step, changes):
             # Records came into the source past this feature, under timestamps of the past.
-            everything = await self._candidates(ground, step, 0)
-            changes = await aside(len(everything), lambda: _differing(ground, step, everything))
+            since, changes = 0, await self._changes(ground, step, 0)
+        published = targets_of(step, workflow, changes if since else {})
+        held = {path: await self._held(ground, path) for path in published}
+        if since and not all(known for _, known in held.values()):
+            changes = await self._changes(ground, step, 0)
         plan = await aside(sum(map(len, changes.values())), lambda: _planned(ground, step, changes))
         made = [await self._target(ground, path, changes[path], held[path][0]) for path in published]
         size = sum(len(each.body or "") for each in made[-1].placed) if made else 0
         return plan._replace(targets=made, size=size)
+
+    async def _changes(self, ground: Ground, step: Step, since: int) -> dict[Path, list[Difference]]:
+        found = await self._candidates(ground, step, since)
+        return await aside(len(found), lambda: _differing(ground, step, found))
 
     async def _survey(self, workflow: Workflow) -> Ground:
         row = (await self._store.read(Wanted(points=(state_path(workflow.source),)))).points[0]
@@ -205,10 +209,17 @@ class Planner:
         return await aside(len(held) + len(changes), make)
 
 
-def targets_of(step: Step, workflow: Workflow) -> tuple[Path, ...]:
-    """The targets that a step writes."""
+def targets_of(
+    step: Step, workflow: Workflow, changes: Mapping[Path, Sequence[Difference]]
+) -> tuple[Path, ...]:
+    """The targets that a step publishes; of `changes` it is known that there are no others.
+
+    A preview that was reviewed as it is need not be signed again when that is approved.
+    """
     if step in (Step.REQUEST, Step.ROLL_BACK):
         return () if workflow.preview is None else (workflow.preview,)
+    if step is Step.APPROVE and workflow.preview is not None and changes.get(workflow.preview) == []:
+        return (workflow.destination,)
     return workflow.targets
 
 

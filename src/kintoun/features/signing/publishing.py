@@ -147,9 +147,11 @@ class Publisher:
             if step is Step.DELETE and not await applying.is_there(work, target.path):
                 continue
             await applying.apply(work, target)
-            written = await applying.describe(work, target, metadata, attributes)
+            written = await applying.describe(work, target.path, metadata, attributes)
             for extension in self.extensions:
                 await extension.record(work, published_of(plan, target), written)
+        if step is Step.APPROVE and workflow.preview is not None and len(plan.targets) == 1:
+            await applying.describe(work, workflow.preview, metadata, {})
         await applying.remember(work, plan)
         if step is not Step.DELETE:
             preview = workflow.preview is not None
