@@ -15,7 +15,8 @@ Kintoun speaks the protocol of Kinto 26.5. The tests send the same requests to b
 and compare statuses, errors, bodies, the order of lists and headers. What follows is all that may differ:
 every entry is a test that fails when either server behaves otherwise. What both have in common is told in
 [the HTTP API](reference/http-api.md); section numbers are those by which the code refers to the protocol.
-What differs from the plugin that reviews and signs is told [with that feature](reference/signing.md#differences).
+How review and signing differ from the plugin that does them there is told
+[with that feature](reference/signing.md#differences).
 """
 
 FOOT = """
