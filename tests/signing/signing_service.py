@@ -8,7 +8,7 @@ from typing import Any
 
 import mohawk
 
-from kintoun.features.signing.settings import Local, SignersSection
+from kintoun.features.signing.settings import Local, Pkcs11, SignersSection
 from kintoun.settings import Caller, Settings, SigningService
 from kintoun.signatures import chain, key_files, pki
 from kintoun.signatures.directory import Directory
@@ -35,13 +35,14 @@ def make_pki(directory: Path, lifetime: timedelta = timedelta(days=90)) -> bytes
     return chain.fingerprint(root.certificate)
 
 
-def settings(directory: Path, **own: Any) -> Settings:
-    """The settings of a service whose keys are in a directory."""
+def settings(directory: Path, *hardware: Pkcs11, **own: Any) -> Settings:
+    """The settings of a service whose keys are in a directory, and in hardware."""
     section = SignersSection(
         local=[
             Local(name="remote-settings", private_key=str(directory / "remote-settings.pem")),
             Local(name="bare", private_key=str(directory / "bare.key")),
         ],
+        pkcs11=list(hardware),
         pki=str(directory),
     )
     callers = [

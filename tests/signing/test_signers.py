@@ -110,16 +110,6 @@ class TestLocal:
         assert "has expired" in await reason(signer)
 
 
-@pytest.fixture(scope="module")
-def hsm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("softhsm")
-
-
-@pytest.fixture(scope="module")
-def token(hsm: Path) -> Token:
-    return Token(hsm, "signing")
-
-
 def pkcs11_signer(at: Token, published: Published, **changed: Any) -> Pkcs11Signer:
     options: dict[str, Any] = {
         "module": MODULE,

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kintoun.features.signing.settings import Pkcs11
 from kintoun.http.answers import Answer
 from kintoun.http.requests import Request
 from kintoun.settings import Caller
@@ -32,10 +33,12 @@ from tests.signing.signing_service import (
     MONITOR_SECRET,
     NAME,
     OTHER_SECRET,
+    SECRET,
     hawk,
     make_pki,
     settings,
 )
+from tests.signing.softhsm import LABEL, MODULE, PIN, Token
 
 DATA = b'{"data":[],"last_modified":"1700000000000"}'
 HOST = "signer.example:8889"
@@ -44,10 +47,10 @@ HOST = "signer.example:8889"
 class Running:
     """A service in this process, and requests to it."""
 
-    def __init__(self, path: Path, **own: Any) -> None:
+    def __init__(self, path: Path, *hardware: Pkcs11, **own: Any) -> None:
         self.root = make_pki(path)
         self.path = path
-        self.settings = settings(path, **own)
+        self.settings = settings(path, *hardware, **own)
         self.nonces = open_nonces(self.settings)
         self.service = Service(self.settings.signer, keys_of(self.settings), self.nonces)
 
@@ -126,6 +129,18 @@ def test_a_replaced_leaf_signs_from_the_next_request_on_and_old_chains_stay(runn
     assert before["x5u"] != after["x5u"]
     for signed in (before, after):
         content_signature.verify(leaf_key(running, signed["x5u"]), DATA, signed["signature"])
+
+
+def test_a_key_in_hardware_signs_data_and_digests(token: Token, tmp_path: Path) -> None:
+    hardware = Pkcs11(name="hardware", module=MODULE, token=token.name, pin_secret=PIN, key=LABEL)
+    caller = Caller(id="kinto", secret=SECRET, keys=["hardware"])
+    running = Running(tmp_path, hardware, callers=[caller])
+    digest = hashlib.sha384(b"Content-Signature:\x00" + DATA).digest()
+    for target, data in (("/sign/data", DATA), ("/sign/hash", digest)):
+        (signed,) = json.loads(running.sign(target, element(data)).body)
+        content_signature.verify(token.public_key, DATA, signed["signature"])
+    assert json.loads(running.send("GET", "/__heartbeat__").body)["hsmAccessible"] is True
+    running.nonces.close()
 
 
 DENIED = [
