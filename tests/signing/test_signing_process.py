@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -17,10 +18,15 @@ import pytest
 import requests
 from requests_hawk import HawkAuth
 
+from kintoun.features.signing.settings import Autograph
+from kintoun.model import timestamps
 from kintoun.signatures import chain, content_signature
 from kintoun.signatures.autograph import AutographSigner
 from kintoun.signatures.hawk import Credentials
+from kintoun.signatures.manifest import verify
 from kintoun.signatures.signer import SignerUnavailable
+from kintoun.signatures.trust import Trust
+from tests.signing.desk import DESTINATION, at_desk, signed_form
 from tests.signing.signing_service import MONITOR_SECRET, NAME, OTHER_SECRET, SECRET, hawk, make_pki
 from tests.support.ports import accepts, free_port
 from tests.support.processes import KINTOUN, SECONDS
@@ -125,6 +131,34 @@ async def test_our_own_servers_have_it_sign(service: Process) -> None:
         with pytest.raises(SignerUnavailable) as refused:
             await wrong.sign(DATA)
         assert "answered 401" in refused.value.reason
+
+
+async def test_a_server_publishes_what_the_service_signs(service: Process, tmp_path: Path) -> None:
+    signer = Autograph(name="service", server_url=service.url, hawk_id="kinto", hawk_secret=SECRET)
+    url = f"sqlite:{tmp_path / 'kintoun.sqlite'}"
+    async with at_desk(url, tmp_path, local=[], autograph=[signer]) as desk:
+        await desk.open()
+        await desk.put("r1", n=1)
+        await desk.publish()
+        metadata = await desk.metadata(DESTINATION)
+        timestamp = await desk.timestamp(DESTINATION)
+        content = signed_form(list((await desk.records(DESTINATION)).values()), timestamp)
+    (signature,) = metadata["signatures"]
+    pem = (await asyncio.to_thread(httpx.get, signature["x5u"], timeout=30)).content
+    trust = Trust({signature["x5u"]: pem}.get, [service.root], name=NAME)
+    now = timestamps.now()
+    trust.believe(content, metadata["signatures"], now)
+    manifest = verify(
+        metadata["manifest"],
+        "main",
+        "c1",
+        timestamp=timestamp,
+        content=content,
+        known=None,
+        now=now,
+        believe=trust.believe,
+    )
+    assert manifest.expires > now
 
 
 def test_a_kinto_has_it_sign(service: Process) -> None:
