@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,28 @@ async def test_a_copy_keeps_the_file(files: Files) -> None:
     await delete(files.store, record("r"))
     await sweep_all(files)
     assert await whole(files, "one") == b"1"
+
+
+async def test_many_copies_in_one_transaction(files: Files) -> None:
+    """As publishing makes them: more than one statement holds the locations of."""
+    await make_collections(files.store)
+    blob = await files.put(b"same")
+    names = [f"r{n}" for n in range(450)]
+
+    async def all_of(collection: str, unit: Any) -> None:
+        for name in names:
+            if collection == "c":
+                at = ("b", "c", name)
+                await files.place(unit.transaction, name, blob, filename="f", mimetype="t/t", record=at)
+            await unit.put(record(name, collection), {"attachment": {"location": name}}, "{}")
+
+    for collection in ("c", "d"):
+        needs = needs_of(*(record(name, collection) for name in names))
+        await files.store.write(Job(needs, partial(all_of, collection)))
+    await delete(files.store, C)
+    await sweep_all(files)
+    assert len(await files.store.fetch("SELECT location FROM location")) == len(names)
+    assert len(await files.store.fetch("SELECT id FROM reference")) == len(names)
 
 
 async def test_a_record_may_come_back_in_the_time_of_grace(files: Files) -> None:

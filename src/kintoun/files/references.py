@@ -12,11 +12,14 @@ from kintoun.storage.unit import Unit
 
 Relative = Callable[[str], str]
 
+AT_ONCE = 200
+"""Locations that one statement holds."""
+
 MARK = '"attachment"'
 """What the body of every record has that names a location: others need not be decoded."""
 
 # Also locks the location's row, so that nobody sweeps it before the reference is committed.
-_HOLD = "UPDATE location SET orphaned = NULL WHERE location = $1 RETURNING location"
+_HOLD = "UPDATE location SET orphaned = NULL WHERE location IN ({}) RETURNING location"
 _REFER = (
     "INSERT INTO reference (list, id, location) VALUES ($1, $2, $3)"
     " ON CONFLICT (list, id) DO UPDATE SET location = excluded.location"
@@ -82,7 +85,12 @@ async def _note(
 ) -> None:
     transaction = unit.transaction
     # Always in the same order, so that two transactions do not wait for each other.
-    known = {location for location in sorted(holds) if await transaction.fetch(_HOLD, (location,))}
+    ordered = sorted(holds)
+    known: set[str] = set()
+    for start in range(0, len(ordered), AT_ONCE):
+        step = ordered[start : start + AT_ONCE]
+        marks = ", ".join(f"${n}" for n in range(1, len(step) + 1))
+        known.update(row[0] for row in await transaction.fetch(_HOLD.format(marks), step))
     foreign = [(number, id_) for number, id_, location in referred if location not in known]
     await transaction.execute_many(_RELEASE, released + foreign)
     await transaction.execute_many(_REFER, [row for row in referred if row[2] in known])
