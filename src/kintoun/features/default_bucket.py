@@ -183,7 +183,7 @@ class PersonalContext(Context):
         if not self.request.in_batch:
             raise _Missing
         # A batch has its transaction already: should the order of locks end in a deadlock, it runs again.
-        await work.unit.prepare(map(needs_of, self._implied))
+        await work.unit.prepare([needs_of(path) for path in self._implied])
         await self._create(work)
 
     async def _create(self, work: Work) -> None:

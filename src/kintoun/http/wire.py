@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from kintoun.http.answers import Answer, Streamed
+from kintoun.http.answers import JSON, Answer, Streamed
 from kintoun.http.cors import EXPOSED, Cors
 from kintoun.http.requests import Request
+from kintoun.model import json
 
 CONTENT_SECURITY_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
 
@@ -34,6 +35,23 @@ _ALWAYS = {
     )
     for name, exposed in EXPOSED.items()
 }
+
+
+_ALWAYS_JSON = {
+    name: json.encode({**dict(headers), "Content-Length": ""})[1:-2] for name, headers in _ALWAYS.items()
+}
+"""The same as members of a JSON object, up to the value of Content-Length."""
+
+
+def complete_json(wire: Wire, request: Request, answer: Answer) -> bytes:
+    """All headers of an answer, as a JSON object."""
+    plain = answer.media_type == JSON and answer.status != 304 and answer.policy is None
+    if not plain or wire.backoff is not None or "origin" in request.headers or isinstance(answer, Streamed):
+        return json.encode(dict(complete(wire, request, answer)))
+    own = json.encode(dict(answer.headers))[:-1]
+    comma = b"," if len(own) > 1 else b""
+    length = b'%d","Content-Type":"application/json"}' % len(answer.body)
+    return own + comma + _ALWAYS_JSON[answer.exposed] + length
 
 
 def complete(wire: Wire, request: Request, answer: Answer) -> list[tuple[str, str]]:

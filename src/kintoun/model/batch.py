@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from kintoun.model.attributes import not_a_mapping, not_iterable, shown, string_error
 from kintoun.model.envelope import check_mapping, unknown_keys
 from kintoun.model.errors import Detail, InvalidParameters
+from kintoun.model.tuples import made
 
 METHODS = ("GET", "HEAD", "DELETE", "TRACE", "POST", "PUT", "PATCH")
 FIELDS = frozenset(("method", "path", "headers", "body"))
 _BODY = frozenset(("defaults", "requests"))
+
+
+_NO_HEADERS: Mapping[str, str] = {}
 
 
 class BatchItem(NamedTuple):
@@ -19,7 +24,7 @@ class BatchItem(NamedTuple):
 
     method: str
     path: str
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     body: dict[str, Any] | None
 
 
@@ -38,15 +43,20 @@ def parse_batch(body: Any, *, max_requests: int | None) -> tuple[BatchItem, ...]
         if isinstance(given, dict):
             defaults = given
     merged = [_merge(defaults, item) for item in requests] if defaults else requests
-    for index, item in enumerate(merged):
-        if not _is_sound(item):
-            wrong.extend(_item_errors(f"requests.{index}", item, complete=True))
+    items = []
+    for index, given in enumerate(merged):
+        item = _plain(given)
+        if item is None:
+            wrong.extend(_item_errors(f"requests.{index}", given, complete=True))
+            if wrong:
+                continue
+            item = _item(given)
+        items.append(item)
     if wrong:
         raise InvalidParameters(*wrong)
-    items = tuple([_item(item) for item in merged])
     if any("/batch" in item.path for item in items):
         raise InvalidParameters(Detail("body", "requests", "Recursive call on /batch endpoint is forbidden."))
-    return items
+    return tuple(items)
 
 
 def _requests(body: dict[str, Any], max_requests: int | None) -> tuple[list[Any], list[Detail]]:
@@ -72,14 +82,13 @@ def _merge(defaults: Any, given: Any) -> Any:
     return merged
 
 
-def _is_sound(item: Any) -> bool:
-    """Whether a request is as most are, so that nothing can be wrong with it."""
-    if not isinstance(item, dict) or "headers" in item or not item.keys() <= FIELDS:
-        return False
-    method, path = item.get("method"), item.get("path")
-    if not (isinstance(path, str) and path[:1] == "/" and isinstance(method, str) and method in METHODS):
-        return False
-    return "body" not in item or isinstance(item["body"], dict)
+def _plain(item: Any) -> BatchItem | None:
+    """A request that has a method, a path, a body, and nothing else, as most do; None for others."""
+    if not isinstance(item, dict) or len(item) != 3:
+        return None
+    method, path, body = item.get("method"), item.get("path"), item.get("body")
+    sound = isinstance(path, str) and path[:1] == "/" and isinstance(method, str) and method in METHODS
+    return made(BatchItem, (method, path, _NO_HEADERS, body)) if sound and isinstance(body, dict) else None
 
 
 def _item_errors(name: str, item: Any, *, complete: bool) -> list[Detail]:
@@ -125,5 +134,4 @@ def _headers_error(headers: Any) -> str | None:
 
 
 def _item(item: dict[str, Any]) -> BatchItem:
-    get = item.get
-    return BatchItem(get("method") or "GET", item["path"], get("headers") or {}, get("body"))
+    return BatchItem(item.get("method") or "GET", item["path"], item.get("headers", {}), item.get("body"))

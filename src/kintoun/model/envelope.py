@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from kintoun.model.attributes import RULES, correct, not_a_mapping, not_iterable, shown, string_error
 from kintoun.model.errors import Detail, InvalidParameters
+from kintoun.model.tuples import made
 
 MEMBERS = frozenset(("data", "permissions"))
 
@@ -32,7 +33,7 @@ def parse_envelope(
     that is wrong.
     """
     if isinstance(body, dict) and len(body) == 1 and isinstance(body.get("data"), dict) and kind not in RULES:
-        return Envelope(body["data"], None)  # as most are
+        return made(Envelope, (body["data"], None, ()))  # as most are
     data, permissions, emptied, wrong = _members(body, permissions_allowed)
     if data is not None:
         data, wrong_attributes = correct(kind, data, "data.")

@@ -22,10 +22,27 @@ def random_name() -> str:
     return secrets.choice(_FIRST) + "".join(secrets.choice(_REST) for _ in range(7))
 
 
+_unused: list[str] = []
+"""Random hexadecimal digits from the system, which is asked for many at once."""
+
+os.register_at_fork(after_in_child=_unused.clear)
+
+
+def _random_digits() -> str:
+    """Thirty-two digits that were never given before."""
+    if not _unused:
+        block = os.urandom(16 * 256).hex()
+        _unused.extend([block[n : n + 32] for n in range(0, len(block), 32)])
+    return _unused.pop()
+
+
+_VARIANTS = dict(zip(string.hexdigits[:16], "89ab" * 4, strict=True))
+
+
 def random_uuid() -> str:
     """A version 4 UUID in its usual form."""
-    digits = os.urandom(16).hex()
-    variant = "89ab"[int(digits[16], 16) & 3]
+    digits = _random_digits()
+    variant = _VARIANTS[digits[16]]
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 

@@ -18,6 +18,7 @@ from kintoun.model.kinds import (
     Kind,
     foreign,
 )
+from kintoun.model.tuples import made
 
 T = TypeVar("T")
 
@@ -57,8 +58,7 @@ class Path(_Place):
     @property
     def lineage(self) -> tuple[Path, ...]:
         """The paths of what stands above the object, the topmost first, and of the object itself."""
-        ids = self.ids
-        return (*above(self.kind, ids[:-1]), self)
+        return (*above(self.kind, self.ids[:-1]), self)
 
     @property
     def children(self) -> tuple[ListPath, ...]:
@@ -83,7 +83,9 @@ class ListPath(NamedTuple):
         return lineage[-1] if lineage else None
 
     def object(self, object_id: str) -> Path:
-        return Path(self.kind, (*self.parents, object_id))
+        path = made(Path, (self.kind, (*self.parents, object_id)))
+        path.__dict__["list"] = self
+        return path
 
     @property
     def lineage(self) -> tuple[Path, ...]:

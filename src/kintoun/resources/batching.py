@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any
 
 from kintoun.http.answers import Answer, error_answer
 from kintoun.http.requests import Request
-from kintoun.http.wire import complete
+from kintoun.http.wire import complete_json
 from kintoun.model import json
 from kintoun.model.batch import BatchItem, parse_batch
 from kintoun.model.errors import ProtocolError
@@ -17,7 +16,6 @@ from kintoun.resources.errors import check_content_type
 from kintoun.resources.observing import tell
 from kintoun.resources.turns import Turn, sub_request, turns_of
 from kintoun.resources.writing import body_of
-from kintoun.storage.unit import Needs
 
 REDIRECTS = 5
 """How many redirects a request of a batch follows."""
@@ -32,7 +30,7 @@ async def post_batch(context: Context, request: Request) -> Answer:
     context.service.cors.check(request)
     limit = context.service.settings.limits.batch_requests
     items = parse_batch(body_of(context, request), max_requests=limit or None)
-    turns = await turns_of(context, request, items)
+    turns, needs = await turns_of(context, request, items)
 
     told: Told = []
     run = partial(_run_observed, told) if context.service.batch_observers else _run
@@ -44,7 +42,7 @@ async def post_batch(context: Context, request: Request) -> Answer:
 
     if not turns:
         return Answer(200, b'{"responses":[]}')
-    answer = await context.write(Needs.union(turn.needs for turn in turns), act)
+    answer = await context.write(needs, act)
     for each in told:
         tell(context.service.batch_observers, *each)
     return answer
@@ -103,11 +101,11 @@ def _redirected(request: Request, answer: Answer) -> Request:
 
 
 def _item(context: Context, request: Request, answer: Answer) -> bytes:
-    headers: dict[str, Any] = dict(complete(context.service.wire, request, answer))
     body = answer.body if answer.body and request.method != "HEAD" and answer.status != 304 else b'""'
     if answer.media_type != "application/json" and body != b'""':
         body = json.encode(body.decode("utf-8", "replace"))
     if answer.status == 204:
         body = b"null"
-    head = json.encode({"path": request.path, "status": answer.status, "headers": headers})
-    return head[:-1] + b',"body":' + body + b"}"
+    headers = complete_json(context.service.wire, request, answer)
+    path = json.encode(request.path)
+    return b'{"path":%b,"status":%d,"headers":%b,"body":%b}' % (path, answer.status, headers, body)

@@ -370,7 +370,7 @@ class Context:
         if claim is None:
             return needs
         points = needs.points if claim.witness is None else (*needs.points, claim.witness)
-        return Needs(needs.lists, needs.buckets, points, claim.principals)
+        return needs._replace(points=points, principals=claim.principals)
 
     async def enter(self, work: Work) -> None:
         """Take part in a transaction: the caller's credentials and groups are those it sees."""

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from kintoun.http.answers import Answer
 from kintoun.http.requests import Request
+from kintoun.model.envelope import Envelope
 from kintoun.model.errors import Detail, InvalidParameters
 from kintoun.model.kinds import Kind
 from kintoun.model.paths import ListPath, Path
@@ -77,3 +78,14 @@ async def post(request: Request, place: ListPath, path: Placed, kept: Kept, work
     if preconditions is not NO_DEMANDS:
         preconditions.refuse_missing((await work.unit.standing(place)).timestamp)
     return object_answer(context, kind, await create(work, ground, path, envelope), 201)
+
+
+async def post_plainly(path: Path, envelope: Envelope, work: Work) -> Answer:
+    """What a POST comes to whose headers demand nothing, under an id that was just made up."""
+    context = work.context
+    ground = await ground_of(work, path.list)
+    ground.check_place()
+    if not ground.may_create:
+        raise context.refusal()
+    ground.check_parent()
+    return object_answer(context, path.kind, await create(work, ground, path, envelope), 201)

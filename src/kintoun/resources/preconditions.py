@@ -10,7 +10,7 @@ from kintoun.http.answers import Headers
 from kintoun.http.requests import Request
 from kintoun.model import json
 from kintoun.model.errors import MODIFIED_MEANWHILE, Detail, InvalidParameters, ProtocolError
-from kintoun.model.timestamps import etag, http_date
+from kintoun.model.timestamps import http_date
 from kintoun.storage.rows import Stored
 
 ANY = -1
@@ -77,7 +77,7 @@ def _tag(name: str, value: str | None, wrong: list[Detail]) -> int | None:
 @lru_cache(maxsize=8192)
 def stamp(timestamp: int) -> Headers:
     """The headers that tell a timestamp."""
-    return (("ETag", etag(timestamp)), ("Last-Modified", http_date(timestamp)))
+    return (("ETag", f'"{timestamp}"'), ("Last-Modified", http_date(timestamp)))
 
 
 def modified(timestamp: int, existing: Stored | None) -> ProtocolError:

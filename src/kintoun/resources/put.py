@@ -18,6 +18,7 @@ from kintoun.resources.preconditions import NO_DEMANDS
 from kintoun.resources.presentation import object_answer
 from kintoun.resources.writing import (
     Kept,
+    Row,
     check_id,
     create,
     demands_of,
@@ -62,11 +63,27 @@ async def put(request: Request, path: Path, kept: Kept, work: Work) -> Answer:
     elif preconditions is not NO_DEMANDS:
         may_read = context.service.access.may_read(kind, ground.above, own, context.principals)
         preconditions.refuse_existing(own, visible=may_read)
+    return await _put(work, ground, path, own, envelope)
+
+
+async def put_plainly(path: Path, envelope: Envelope, work: Work) -> Answer:
+    """What a PUT comes to whose headers demand nothing, under an id that is well formed."""
+    ground, own = await rows_of(work, path)
+    ground.check_place()
+    context = work.context
+    if not (ground.may_create if own is None else ground.grants_write(own, context.principals)):
+        raise context.refusal()
+    ground.check_parent()
+    return await _put(work, ground, path, own, envelope)
+
+
+async def _put(work: Work, ground: Ground, path: Path, own: Row, envelope: Envelope) -> Answer:
     check_id(path, envelope.data)
     if own is None:
         # A schema that speaks of the id sees the one of the URL.
         envelope = envelope._replace(data={**(envelope.data or {}), "id": path.id})
-        return object_answer(context, kind, await create(work, ground, path, envelope), 201)
+        row = await create(work, ground, path, envelope)
+        return object_answer(work.context, path.kind, row, 201)
     return await replace(work, ground, path, own, envelope)
 
 

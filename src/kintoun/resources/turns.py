@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -17,14 +18,17 @@ from kintoun.http.answers import Answer
 from kintoun.http.requests import Request
 from kintoun.http.routing import PREFIX, Endpoint
 from kintoun.model.batch import BatchItem
-from kintoun.model.errors import ProtocolError
-from kintoun.model.kinds import BY_PLURAL, CHILDREN
+from kintoun.model.envelope import parse_envelope
+from kintoun.model.errors import InvalidParameters, ProtocolError
+from kintoun.model.kinds import BY_PLURAL, CHILDREN, random_uuid
 from kintoun.model.paths import ListPath, Path
+from kintoun.model.tuples import made
 from kintoun.resources.aliases import meant_path
 from kintoun.resources.context import Context, Work
-from kintoun.resources.post import place_in, post, post_object
-from kintoun.resources.put import put, put_object
-from kintoun.resources.writing import envelope_of, keep, needs_of, prepare_ahead
+from kintoun.resources.errors import check_accept
+from kintoun.resources.post import post_object, post_plainly
+from kintoun.resources.put import put_object, put_plainly
+from kintoun.resources.writing import needs_of, prepare_ahead
 from kintoun.storage.unit import Needs
 
 Place = Path | ListPath | None
@@ -43,22 +47,42 @@ class Turn(NamedTuple):
     act: Act | None = None
 
 
-async def turns_of(context: Context, request: Request, items: Sequence[BatchItem]) -> list[Turn]:
-    """The turns of the requests in a batch."""
+async def turns_of(
+    context: Context, request: Request, items: Sequence[BatchItem]
+) -> tuple[list[Turn], Needs]:
+    """The turns of the requests in a batch, and what they will touch."""
     inherited = {name: value for name, value in request.headers.items() if name not in _OF_THE_BODY}
-    service = context.service
-    plain = None
-    if not service.gates and not service.settings.protocol.readonly:
-        plain = _PlainWrites(context, request, {**inherited, "content-type": "application/json"})
+    plain = await _plain_writes(context, request, inherited)
     turns = []
+    needs = []
     for item in items:
-        turn = await plain.turn(item) if plain is not None and item.body and not item.headers else None
+        turn = plain.turn(item) if plain is not None and item.body and not item.headers else None
         if turn is None:
             sub = sub_request(request, item, inherited)
             child = context.child(sub)
             turn = Turn(child, sub, _needs_of(sub, await _get_ready(child, sub)))
+            needs.append(turn.needs)
         turns.append(turn)
-    return turns
+    if plain is not None:
+        needs += plain.needs()
+    return turns, Needs.union(needs)
+
+
+async def _plain_writes(
+    context: Context, request: Request, inherited: Mapping[str, str]
+) -> _PlainWrites | None:
+    """The plain writes of a batch; None where others than the protocol have a say in every request."""
+    if context.service.gates or context.service.settings.protocol.readonly:
+        return None
+    if not inherited.keys().isdisjoint(("if-match", "if-none-match")):
+        return None
+    plain = _PlainWrites(context, request, {**inherited, "content-type": "application/json"})
+    try:
+        check_accept(request)
+        await plain.context.identify()
+    except ProtocolError:
+        return None  # every request is told so when its turn comes
+    return plain
 
 
 def sub_request(outer: Request, item: BatchItem, inherited: Mapping[str, str]) -> Request:
@@ -82,62 +106,82 @@ def _request(outer: Request, item: BatchItem, path: str, query: bytes, headers: 
     return request
 
 
-class _Way(NamedTuple):
-    """How a plain write of a list goes: what serves it, and what it needs besides the object's own row."""
+@dataclass(slots=True)
+class _Way:
+    """How the plain writes of a list go: what serves them, and what they will touch."""
 
     prefix: str
     """What the paths of the requests lack of the version."""
     place: ListPath
     endpoint: Endpoint
-    lists: tuple[ListPath, ...]
-    above: tuple[Path, ...]
+    data_required: bool
+    found: list[Path] = field(default_factory=list)
+    fresh: list[Path] = field(default_factory=list)
+
+    def needs(self) -> Needs:
+        return Needs((self.place,), (), (*self.place.lineage, *self.found), (), tuple(self.fresh))
 
 
 class _PlainWrites:
-    """The writes of a batch in which nothing but the protocol has a say, and that share their headers."""
+    """The writes of a batch that share their headers, and in which nothing but the protocol has a say."""
 
     def __init__(self, context: Context, outer: Request, headers: Mapping[str, str]) -> None:
+        self.context = context.child(_request(outer, _NO_ITEM, PREFIX, b"", headers))
         self._outer = outer
         self._headers = headers
         self._service = context.service
         self._ways: dict[tuple[str, str], _Way | None] = {}
-        self._context = context.child(_request(outer, _NO_ITEM, PREFIX, b"", headers))
 
-    async def turn(self, item: BatchItem) -> Turn | None:
+    def needs(self) -> list[Needs]:
+        """What the turns that were given will touch."""
+        return [way.needs() for way in self._ways.values() if way is not None]
+
+    def turn(self, item: BatchItem) -> Turn | None:
         """The turn of a POST or a PUT whose way is known; None for any other request."""
-        method = item.method
-        if method == "PUT":
-            text, _, object_id = item.path.rpartition("/")
-        else:
-            text, object_id = item.path, None
-        key = method, text
-        if key not in self._ways:
-            self._ways[key] = await self._find(*key)
-        way = self._ways[key]
+        text, object_id = item.path, None
+        if item.method == "PUT":
+            text, _, object_id = text.rpartition("/")
+        key = item.method, text
+        way = self._ways[key] if key in self._ways else self._find(*key)
         if way is None:
             return None
-        context, place = self._context, way.place
+        context, place = self.context, way.place
+        try:
+            envelope = parse_envelope(
+                item.body,
+                kind=place.kind.name,
+                permissions_allowed=place.kind.permissions,
+                data_required=way.data_required,
+            )
+        except InvalidParameters:
+            return None
         request = _request(self._outer, item, way.prefix + item.path, b"", self._headers)
         request.endpoint = way.endpoint
-        kept = keep(envelope_of, context, request, place.kind)
+        act: Act
         if object_id is None:
-            path = place_in(place, kept)
-            if not path:
+            if envelope.data and "id" in envelope.data:
                 return None
+            path = place.object(random_uuid())
+            way.fresh.append(path)
             request.parameters = place.parents
-            act = partial(post, request, place, path, kept)
+            act = partial(post_plainly, path, envelope)
         elif place.kind.accepts(object_id):
             path = place.object(object_id)
+            way.found.append(path)
             request.parameters = path.ids
-            act = partial(put, request, path, kept)
+            act = partial(put_plainly, path, envelope)
         else:
             return None
-        return Turn(context, request, Needs(way.lists, (), (*way.above, path)), act)
+        return made(Turn, (context, request, _NOTHING_MORE, act))
 
-    async def _find(self, method: str, text: str) -> _Way | None:
+    def _find(self, method: str, text: str) -> _Way | None:
         """The way of a method on the list that a path names, or on all objects in it."""
+        way = self._ways[method, text] = self._way(method, text)
+        return way
+
+    def _way(self, method: str, text: str) -> _Way | None:
         prefix = "" if text.startswith(PREFIX + "/") else PREFIX
-        own = (prefix + text)[len(PREFIX) :]
+        own = text if prefix else text[len(PREFIX) :]
         place = place_of(own)
         if not isinstance(place, ListPath) or place.kind in CHILDREN or not _PLAIN.fullmatch(own):
             return None
@@ -150,14 +194,16 @@ class _PlainWrites:
             endpoint = router.below(own) if method == "PUT" else None
         handler = endpoint.methods.get(method) if endpoint is not None else None
         usual = isinstance(handler, partial) and handler.func in (post_object, put_object)
-        if endpoint is None or not usual or self._service.rules[place.kind].prepare is not None:
+        rules = self._service.rules[place.kind]
+        if endpoint is None or not usual or rules.prepare is not None:
             return None
-        try:
-            await self._context.identify()
-        except ProtocolError:
+        if method == "POST" and place.kind.new_id is not random_uuid:
             return None
-        return _Way(prefix, place, endpoint, (place,), place.lineage)
+        return _Way(prefix, place, endpoint, rules.data_required)
 
+
+_NOTHING_MORE = Needs()
+"""What the turn of a plain write touches besides what is fetched for all of them."""
 
 _NO_ITEM = BatchItem("GET", "/", {}, None)
 

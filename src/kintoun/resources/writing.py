@@ -19,6 +19,7 @@ from kintoun.model.errors import CONSTRAINT_VIOLATED, InvalidParameters, Protoco
 from kintoun.model.kinds import BUCKET, Kind
 from kintoun.model.paths import ListPath, Path
 from kintoun.model.permissions import NO_GRANTS, acl_text, parse_acl, with_author
+from kintoun.model.tuples import made
 from kintoun.resources.context import Context, Work, collect
 from kintoun.resources.errors import PATCH_TYPES
 from kintoun.resources.ground import Ground, ground_of
@@ -43,7 +44,7 @@ class Kept(NamedTuple):
 
 def keep(parse: Callable[..., Any], *of: Any) -> Kept:
     try:
-        return Kept(parse(*of), None)
+        return made(Kept, (parse(*of), None))
     except InvalidParameters as error:
         return Kept(None, error)
 
@@ -197,9 +198,12 @@ async def write(
     old_body, old_grants = (own.body, own.grants) if own is not None else (None, None)
     old_timestamp = before.timestamp if before is not None else None
     await context.changed(
-        Change(
-            action, path, old_body, row.body, grants, row.timestamp, context.user,
-            old_grants, old_timestamp, since,
+        made(
+            Change,
+            (
+                action, path, old_body, row.body, grants, row.timestamp, context.user,
+                old_grants, old_timestamp, since,
+            ),
         )
     )  # fmt: skip
     return await work.unit.object(path) or row

@@ -16,6 +16,8 @@ class Needs(NamedTuple):
     buckets: tuple[str, ...] = ()
     points: tuple[Path, ...] = ()
     principals: tuple[str, ...] = ()
+    fresh: tuple[Path, ...] = ()
+    """Objects under ids that were just made up, of so many random bits that nothing can be there."""
 
     @classmethod
     def union(cls, needs: Iterable[Needs]) -> Needs:

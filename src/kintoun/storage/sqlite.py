@@ -348,15 +348,14 @@ class SQLiteTransaction:
     async def points(
         self, paths: Sequence[Path], principals: Sequence[str]
     ) -> tuple[list[Stored | None], list[tuple[str, str]]]:
-        rows: dict[Path, Stored] = {}
-        lists: dict[ListPath, list[str]] = {}
-        for path in paths:
-            lists.setdefault(path.list, []).append(path.ids[-1])
+        objects: list[Stored | None] = [None] * len(paths)
+        lists: dict[ListPath, dict[str, int]] = {}
+        for n, path in enumerate(paths):
+            lists.setdefault(path.list, {})[path.ids[-1]] = n
         for place, ids in lists.items():
             marks = ", ".join("?" * len(ids))
             for row in self._run(f"{_POINTS} ({marks})", (str(place), *ids)):
-                rows[place.object(row[1])] = stored(row)
-        objects = [rows.get(path) for path in paths]
+                objects[ids[row[1]]] = stored(row)
         groups: list[tuple[str, str]] = []
         if principals:
             wanted = Wanted(principals=tuple(principals))

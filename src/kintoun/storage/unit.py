@@ -9,7 +9,7 @@ batch is taken back by `rollback`, without the database knowing.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from kintoun.model import timestamps
 from kintoun.model.kinds import BUCKET, CHILDREN, GROUP, RECORD
 from kintoun.model.paths import BUCKETS, ListPath, Path
 from kintoun.model.permissions import NO_GRANTS
+from kintoun.model.tuples import made
 from kintoun.storage.engine import Transaction, Writes
 from kintoun.storage.membership import Members, correct, members_of
 from kintoun.storage.needs import Needs as Needs
@@ -59,12 +60,12 @@ class Unit:
         for path in needs.lists:
             if path not in self._clocks:
                 return False
-        for point in needs.points:
+        for point in (*needs.points, *needs.fresh):
             if point not in self._objects:
                 return False
         return self._buckets.issuperset(needs.buckets) and not needs.principals
 
-    async def prepare(self, needs: Iterable[Needs]) -> None:
+    async def prepare(self, needs: Sequence[Needs]) -> None:
         """Lock and fetch what the writes of a group are known to touch, as far as it is not there yet."""
         lists: dict[str, ListPath] = {}
         buckets: set[str] = set()
@@ -82,6 +83,10 @@ class Unit:
         missing = [path for path in points if path not in self._objects]
         if missing or principals:
             await self._fetch(missing, list(principals))
+        for need in needs:
+            for point in need.fresh:
+                if point not in self._objects:
+                    self._objects[point] = None
 
     async def _lock(self, lists: dict[str, ListPath], buckets: Sequence[str]) -> None:
         """Lock clocks, those included that others were adding while their locks were waited for."""
@@ -212,11 +217,15 @@ class Unit:
         `attributes` get the object's id and timestamp. `chosen` is the timestamp (milliseconds) that the
         client asks for; raises TimestampTaken when another object of the list bears it.
         """
-        clock, previous = await self._before(path, chosen)
+        clock = self._clocks.get(path.list)
+        if clock is None or clock.list is None or chosen is not None or path not in self._objects:
+            clock, previous = await self._before(path, chosen)
+        else:
+            previous = self._objects[path]
         timestamp = timestamps.following(clock.timestamp, timestamps.now()) if chosen is None else chosen
-        attributes["id"] = path.id
+        attributes["id"] = path.ids[-1]
         attributes["last_modified"] = timestamp
-        row = Stored(path.id, timestamp, False, _encode(attributes).decode(), grants)
+        row = made(Stored, (path.ids[-1], timestamp, False, _encode(attributes).decode(), grants))
         self._set(clock, path, row, previous)
         if path.kind is GROUP:
             assert clock.list is not None
@@ -225,7 +234,7 @@ class Unit:
         if path.kind in CHILDREN and (previous is None or previous.deleted):
             for child in path.children:
                 await self._link(child)
-        return Written(row, previous, clock.timestamp)
+        return made(Written, (row, previous, clock.timestamp))
 
     async def place(self, path: Path, row: Stored) -> Written:
         """Write a record's row, live or a tombstone, that is finished and later than all of its list."""
@@ -273,11 +282,15 @@ class Unit:
             live, size = live + 1, size + size_of(row.body)
         if path.kind is not RECORD or RECORD in CHILDREN:
             self.conclusions.clear()
-        self._remember(self._objects, path, row)
-        timestamp = max(clock.timestamp, row.timestamp)
-        self.tick(
-            Clock(clock.path, clock.list, timestamp, clock.version + 1, live, dead, size, clock.watermark)
-        )
+        self._journal.append((self._objects, path, previous))
+        self._objects[path] = row
+        self._changed.add(path)
+        timestamp, last = clock.timestamp, row.timestamp
+        if last > timestamp:
+            timestamp = last
+        place = path.list
+        values = (place, clock.list, timestamp, clock.version + 1, live, dead, size, clock.watermark)
+        self.tick(made(Clock, values))
 
     async def _link(self, path: ListPath) -> None:
         """Give the list at `path` a new number: its parent has come to be."""
