@@ -271,26 +271,30 @@ class Unit:
         return clock, previous
 
     def _set(self, clock: Clock, path: Path, row: Stored, previous: Stored | None) -> None:
-        live, dead, size = clock.live, clock.dead, clock.bytes
-        if previous is not None and previous.deleted:
-            dead -= 1
-        elif previous is not None:
-            live, size = live - 1, size - size_of(previous.body)
+        place, number, timestamp, version, live, dead, size, watermark = clock
+        if previous is not None:
+            if previous.deleted:
+                dead -= 1
+            else:
+                live -= 1
+                size -= size_of(previous.body)
         if row.deleted:
             dead += 1
         else:
-            live, size = live + 1, size + size_of(row.body)
+            live += 1
+            size += size_of(row.body)
         if path.kind is not RECORD or RECORD in CHILDREN:
             self.conclusions.clear()
-        self._journal.append((self._objects, path, previous))
-        self._objects[path] = row
-        self._changed.add(path)
-        timestamp, last = clock.timestamp, row.timestamp
+        last = row.timestamp
         if last > timestamp:
             timestamp = last
-        place = path.list
-        values = (place, clock.list, timestamp, clock.version + 1, live, dead, size, clock.watermark)
-        self.tick(made(Clock, values))
+        self._journal += ((self._objects, path, previous), (self._clocks, place, clock))
+        self._objects[path] = row
+        self._clocks[place] = made(
+            Clock, (place, number, timestamp, version + 1, live, dead, size, watermark)
+        )
+        self._changed.add(path)
+        self._changed.add(place)
 
     async def _link(self, path: ListPath) -> None:
         """Give the list at `path` a new number: its parent has come to be."""
