@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kintoun.model.tuples import made
 from kintoun.storage.rows import Clock
 
 
@@ -11,9 +12,8 @@ def entered(clock: Clock, wall: int, at_least: int) -> Clock:
     `wall` is the time of day (milliseconds).
     """
     path, number, timestamp, version, live, dead, size, watermark = clock
-    return Clock(
-        path, number, max(timestamp + 1, wall, at_least), version + 1, live + 1, dead, size, watermark
-    )
+    following = max(timestamp + 1, wall, at_least)
+    return made(Clock, (path, number, following, version + 1, live + 1, dead, size, watermark))
 
 
 def buried(clock: Clock, wall: int) -> Clock:

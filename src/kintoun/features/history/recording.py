@@ -5,18 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 from functools import lru_cache
+from typing import NamedTuple
 
 from kintoun.features.history.counting import entered
 from kintoun.features.history.table import ENTRIES, RECORDED, history_of, part_of
 from kintoun.model import json, timestamps
 from kintoun.model.changes import Change
 from kintoun.model.kinds import BUCKET, COLLECTION, RECORD, random_uuid
-from kintoun.model.paths import Path, above
+from kintoun.model.paths import ListPath, Path
 from kintoun.model.permissions import NO_GRANTS
 from kintoun.resources.context import Work
 from kintoun.storage.outgoing import digest
 from kintoun.storage.rows import Stored
-from kintoun.storage.unit import Needs
+from kintoun.storage.unit import Needs, Unit
 
 AHEAD_MS = 1000
 """How far a list's clock may be ahead of the wall for an entry to follow it."""
@@ -51,10 +52,9 @@ class Recorder:
             return  # its history goes with it
         unit = work.unit
         list_path = path.list
+        below: _Below = unit.conclusions.get((_Below, ids[0], list_path)) or await _found(unit, path)
         place = unit.standing_at(list_path) or await unit.standing(list_path)
-        history = history_of(ids[0])
-        clock = unit.standing_at(history) or await unit.standing(history)
-        rows = await unit.objects(above(kind, list_path.parents))
+        clock = unit.standing_at(below.history) or await unit.standing(below.history)
         # An entry is no older than what it tells of, unless that was dated into the future.
         became = place.timestamp
         wall = timestamps.now()
@@ -69,10 +69,10 @@ class Recorder:
                 entry_id,
                 timestamp,
                 0,
-                _entry(entry_id, timestamp, change),
+                _entry(entry_id, timestamp, change, below),
                 digest(change.grants),
-                _digest_of(rows[1]) if kind is RECORD else None,
-                _digest_of(rows[0]) if rows else None,
+                below.acl_collection,
+                below.acl_bucket,
                 part_of(ids[-1]),
                 ids[-1],
                 ids[1] if kind in _IN_COLLECTIONS else "",
@@ -88,6 +88,33 @@ class Recorder:
 
     def _is_excluded(self, path: Path) -> bool:
         return any(str(step) in self._excluded for step in path.lineage)
+
+
+class _Below(NamedTuple):
+    """What all entries of a list's objects have in common."""
+
+    history: ListPath
+    acl_collection: bytes | None
+    acl_bucket: bytes | None
+    named: str
+    """The members of an entry that name the object, up to its id."""
+    also: str
+    """Those after its id."""
+
+
+async def _found(unit: Unit, path: Path) -> _Below:
+    kind, ids = path
+    place = path.list
+    rows = await unit.objects(place.lineage)
+    # Ids are letters, digits, `_` and `-`: nothing in them needs to be escaped.
+    below = unit.conclusions[_Below, ids[0], place] = _Below(
+        history_of(ids[0]),
+        _digest_of(rows[1]) if kind is RECORD else None,
+        _digest_of(rows[0]) if rows else None,
+        f'"resource_name":"{kind.name}","uri":"{place}/',
+        f',"collection_id":"{ids[1]}"' if kind is RECORD else "",
+    )
+    return below
 
 
 def _digest_of(row: Stored | None) -> bytes | None:
@@ -112,17 +139,13 @@ def _timestamp_in(change: Change) -> int:
     return timestamp
 
 
-def _entry(entry_id: str, timestamp: int, change: Change) -> str:
+def _entry(entry_id: str, timestamp: int, change: Change, below: _Below) -> str:
     """The entry as readers are sent it, put together of JSON that is there already."""
-    path = change.path
-    kind, ids = path
-    named = f'"{kind.name}_id":"{ids[-1]}"'
-    if kind is RECORD:
-        named = f'{named},"collection_id":"{ids[1]}"'
-    # Ids are letters, digits, `_` and `-`: nothing in them needs to be escaped.
+    kind, ids = change.path
+    name = ids[-1]
     return (
         f'{{"id":"{entry_id}","last_modified":{timestamp},"date":"{_date()}","action":"{change.action}",'
-        f'"user_id":{_quoted(change.user)},"resource_name":"{kind.name}","uri":"{path}",{named},'
+        f'"user_id":{_quoted(change.user)},{below.named}{name}","{kind.name}_id":"{name}"{below.also},'
         f'"target":{{"data":{change.new_body},"permissions":{change.grants}}}}}'
     )
 
