@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
@@ -280,3 +281,15 @@ async def test_pages_of_other_origins_may_read_it(app: App) -> None:
         answer = await app.call(f"GET {path}", user=None, headers={"Origin": "https://page.example"})
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
         assert "Last-Modified" in answer.headers["Access-Control-Expose-Headers"]
+
+
+async def test_the_description_of_the_api_has_it_and_refers_to_what_is_there(app: App) -> None:
+    document = await app.ok("GET /__api__", user=None)
+    described = {
+        "/buckets/{bucket_id}/collections/{collection_id}/changeset",
+        "/buckets/monitor/collections/changes/records",
+        "/__broadcasts__",
+    }
+    assert described <= set(document["paths"])
+    for kind, name in re.findall(r'"#/components/(\w+)/([\w-]+)"', json.dumps(document)):
+        assert name in document["components"][kind]
