@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 
 from kintoun.features.live.feeds import Feed
-from kintoun.features.live.rights import Rights, grounds, witness_of
+from kintoun.features.live.rights import Rights, grounds, rights_of, witness_of
 from kintoun.features.live.settings import LiveSettings
 from kintoun.features.live.streams import Stream, Track
 from kintoun.features.live.views import Look
@@ -24,6 +24,9 @@ TICK_SECONDS = 1.0
 
 CHECKS = 8
 """Readers whose rights are looked at at once."""
+
+SHARED_SECONDS, MOST_SHARED = 2.0, 1000
+"""How long what anybody may see of a list is relied on for others who are nobody, and for how many lists."""
 
 WITNESSES = 500
 """Accounts that are looked at in one statement."""
@@ -42,6 +45,10 @@ class Hub:
         self.checking = asyncio.Semaphore(CHECKS)
         self.heard = 0
         """How often something moved."""
+        self.anybody: dict[str, tuple[int, float, Rights]] = {}
+        """What somebody without credentials may see of lists: as of `doubts`, and of a time."""
+        self.doubts = 0
+        """How often something moved that rights rest on."""
         self._addresses = addresses
         self._streams: set[Stream] = set()
         self._feeds: dict[str, Feed] = {}
@@ -160,6 +167,7 @@ class Hub:
         """Lists moved: see `storage.wakeups`."""
         self.heard += 1
         if paths is None:
+            self.doubts += 1
             for feed in self._feeds.values():
                 feed.wake()
             for stream in self._streams:
@@ -171,11 +179,31 @@ class Hub:
                 feed_of.wake()
             if path not in self._grounds:
                 continue
+            self.doubts += 1
             if path not in _OF_ACCOUNTS:
                 for stream in self._grounds[path]:
                     stream.doubt()
             elif self._accounts is None:
                 self._accounts = asyncio.get_running_loop().create_task(self._look_at_accounts(self.heard))
+
+    async def rights(self, stream: Stream, path: ListPath) -> Rights:
+        """What a stream's reader may see of a list now: see `rights_of`. Asked once for all who are nobody."""
+        if stream.user is not None:
+            async with self.checking:
+                return await rights_of(self.service, stream.request, path)
+        name = str(path)
+        async with self.checking:
+            known = self.anybody.get(name)
+            now = time.monotonic()
+            if known is not None and known[0] == self.doubts and now < known[1] + SHARED_SECONDS:
+                return known[2]
+            doubts = self.doubts
+            rights = await rights_of(self.service, stream.request, path)
+            if rights.user is None:
+                if len(self.anybody) > MOST_SHARED:
+                    self.anybody.clear()
+                self.anybody[name] = doubts, now, rights
+            return rights
 
     def rest_on(self, track: Track, rights: Rights) -> None:
         """A reader's rights were looked at, and are these."""

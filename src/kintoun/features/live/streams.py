@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from kintoun.features.live import events
 from kintoun.features.live.events import place_of, position
 from kintoun.features.live.feeds import AGAIN_SECONDS, PAGE_ROWS, Feed, changes_page, standing_clock
-from kintoun.features.live.rights import Rights, rights_of
+from kintoun.features.live.rights import Rights
 from kintoun.features.live.views import Look, Segment, View
 from kintoun.http.requests import Request
 from kintoun.model import json
@@ -309,8 +309,7 @@ class Stream:
         self.doubtful = False
         for track in self.tracks:
             try:
-                async with self._hub.checking:
-                    rights = await rights_of(self._hub.service, self.request, track.feed.path)
+                rights = await self._hub.rights(self, track.feed.path)
                 if rights.user != self.user:
                     raise not_any_more()
             except (Unavailable, Conflict, ProtocolError) as error:
