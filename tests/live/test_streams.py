@@ -344,8 +344,9 @@ async def test_objects_of_ones_own(app: App) -> None:
     await app.ok("PATCH /buckets/b", {"permissions": {"read": []}})
     await app.ok(f"PUT {R}/mine", {"data": {}, "permissions": {"read": [bob]}})
     await app.ok(f"PUT {R}/hidden", {"data": {}})
+    await app.ok(f"PUT {R}/kept", {"data": {}, "permissions": {"read": [bob]}})
     async with stream(app, f"{R}?_since=0", user="bob") as live:
-        assert await names(live, 1) == ["mine"]
+        assert await names(live, 2) == ["mine", "kept"]
         await app.ok(f"PATCH {R}/hidden", {"data": {"n": 1}})
         await app.ok(f"PATCH {R}/hidden", {"permissions": {"read": [bob]}})
         assert await names(live, 1) == ["hidden"]

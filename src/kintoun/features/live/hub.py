@@ -187,7 +187,7 @@ class Hub:
                 self._accounts = asyncio.get_running_loop().create_task(self._look_at_accounts(self.heard))
 
     async def rights(self, stream: Stream, path: ListPath) -> Rights:
-        """What a stream's reader may see of a list now: see `rights_of`. Asked once for all who are nobody."""
+        """What a stream's reader may see of a list now: see `rights_of`. Asked once for all nobodies."""
         if stream.user is not None:
             async with self.checking:
                 return await rights_of(self.service, stream.request, path)
