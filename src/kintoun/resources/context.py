@@ -16,18 +16,21 @@ from kintoun.http.routing import Router
 from kintoun.http.wire import Wire
 from kintoun.measures import Measures
 from kintoun.model.changes import Change, Event
-from kintoun.model.errors import Detail, InvalidParameters, ProtocolError
+from kintoun.model.errors import ProtocolError
 from kintoun.model.kinds import Kind
 from kintoun.model.parameters import DEFAULT_LIMITS, QueryLimits
 from kintoun.model.paths import ListPath, Path
 from kintoun.model.permissions import EVERYONE
 from kintoun.resources.access import Access, refusal
 from kintoun.resources.cache import ListCache
+from kintoun.resources.errors import collect as collect
 from kintoun.resources.identity import Claim, Policy
 from kintoun.resources.observing import Observer
+from kintoun.resources.rules import Rules as Rules
+from kintoun.resources.rules import RulesByKind
 from kintoun.settings import Settings
 from kintoun.storage import Store
-from kintoun.storage.rows import Found, Page, Stored, Wanted
+from kintoun.storage.rows import Found, Stored, Wanted
 from kintoun.storage.unit import Needs, Unit
 
 if TYPE_CHECKING:
@@ -57,41 +60,6 @@ AfterCommit = Callable[[Sequence[Change]], Awaitable[None]]
 
 Gate = Callable[["Context", Request], Awaitable[None]]
 """Called before a request is dispatched, also for each of a batch; may refuse it by raising ProtocolError."""
-
-
-@dataclass(slots=True)
-class Rules:
-    """What is particular to the objects of one kind, where the protocol makes an exception of it.
-
-    `prepare` completes the attributes of a write before any lock is taken, and may be called more than once
-    for a request; it is told the object's path where one can be known. `author` is the principal that is
-    given `write` in place of the caller, None that nobody is given anything; `may_create` refuses a
-    creation by raising; `check_list` refuses a reader of the list by raising; `sees_all` tells whether the
-    caller sees all of it. `data_required` is whether creation and replacement need data, `open_grants`
-    whether every reader sees who may write.
-    `known_fields` are the attributes of objects of a fixed schema; `page` changes what is asked of the
-    storage for a page, as where its rows stand.
-    """
-
-    prepare: Callable[[Context, Path | None, dict[str, Any]], Awaitable[dict[str, Any]]] | None = None
-    author: Callable[[Path], str | None] | None = None
-    may_create: Callable[[Context, Path], None] | None = None
-    check_list: Callable[[Context], None] | None = None
-    sees_all: Callable[[Context], bool] | None = None
-    data_required: bool = False
-    open_grants: bool = False
-    known_fields: frozenset[str] | None = None
-    page: Callable[[Page], Page] | None = None
-
-
-class RulesByKind(dict[Kind, Rules]):
-    """The rules of the kinds that have any of their own; all others have none."""
-
-    def __missing__(self, kind: Kind) -> Rules:
-        return _NO_RULES
-
-
-_NO_RULES = Rules()
 
 
 @dataclass(slots=True)
@@ -430,17 +398,3 @@ def principals_of(claim: Claim, groups: set[str]) -> frozenset[str]:
 def confirmed(claim: Claim, row: Stored | None) -> bool:
     """Whether what the claim rests on is still what it was."""
     return row is not None and not row.deleted and row.timestamp == claim.timestamp
-
-
-def collect(*checks: Callable[[], Any]) -> list[Any]:
-    """The results of several checks of one request, or one error that tells all that is wrong."""
-    wrong: list[Detail] = []
-    results: list[Any] = []
-    for check in checks:
-        try:
-            results.append(check())
-        except InvalidParameters as error:
-            wrong.extend(error.broken)
-    if wrong:
-        raise InvalidParameters(*wrong)
-    return results

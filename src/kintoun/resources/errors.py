@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from kintoun.http.requests import Request
 from kintoun.model.errors import (
     CHANGES_FORGOTTEN,
@@ -66,3 +69,17 @@ def check_content_type(request: Request) -> None:
             Detail("header", "Content-Type", f"Content-Type header should be one of {list(known)}"),
             status=415,
         )
+
+
+def collect(*checks: Callable[[], Any]) -> list[Any]:
+    """The results of several checks of one request, or one error that tells all that is wrong."""
+    wrong: list[Detail] = []
+    results: list[Any] = []
+    for check in checks:
+        try:
+            results.append(check())
+        except InvalidParameters as error:
+            wrong.extend(error.broken)
+    if wrong:
+        raise InvalidParameters(*wrong)
+    return results
