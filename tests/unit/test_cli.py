@@ -176,6 +176,15 @@ def test_import_and_export_turn_around(directory: Path) -> None:
     run("import", "nothing.json", "--data", "d", code=Exit.FAILED)
 
 
+def test_the_environment_stands_above_the_ini_of_a_kinto_too(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("kinto.ini").write_text(INI, encoding="utf-8")
+    monkeypatch.setenv("KINTOUN_LIMITS__BODY_SECONDS", "7")
+    shown = run("config", "show", "--kinto-ini", "kinto.ini", "--data", "d").stdout
+    assert tomllib.loads(shown)["limits"]["body_seconds"] == 7
+
+
 def test_two_sources_of_settings_exclude_each_other(directory: Path) -> None:
     (directory / "kinto.ini").write_text(INI)
     run("migrate", "--config", "a.toml", "--kinto-ini", "kinto.ini", code=Exit.USAGE)

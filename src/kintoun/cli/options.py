@@ -52,6 +52,7 @@ def resolve(
         translation = translate(kinto_ini, os.environ, data and data.resolve())
         show_notes(translation)
         tree = translation.tree
+        read_environment(os.environ, tree)
     else:
         file = config or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
         if file is not None:
