@@ -6,8 +6,13 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support.postgres import Postgres
+
+# How long an example takes says something of the machine, and nothing of the code.
+settings.register_profile("kintoun", deadline=None)
+settings.load_profile("kintoun")
 
 
 @pytest.fixture(scope="session")
