@@ -45,7 +45,7 @@ _ALWAYS_JSON = {
 
 def complete_json(wire: Wire, request: Request, answer: Answer) -> bytes:
     """All headers of an answer, as a JSON object."""
-    plain = answer.media_type == JSON and answer.status != 304 and answer.policy is None
+    plain = answer.media_type == JSON and answer.status not in (204, 304) and answer.policy is None
     if not plain or wire.backoff is not None or "origin" in request.headers or isinstance(answer, Streamed):
         return json.encode(dict(complete(wire, request, answer)))
     own = json.encode(dict(answer.headers))[:-1]
