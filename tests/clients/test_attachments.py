@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from hashlib import sha256
 from pathlib import Path
@@ -53,7 +52,6 @@ def curl(*arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_curl(client, server: Server, tmp_path: Path) -> None:  # noqa: F811
     large = tmp_path / "large.json"
     large.write_bytes(b"[" + b"1, " * 1_000_000 + b"1]")

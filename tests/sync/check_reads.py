@@ -202,8 +202,6 @@ def _check_reads(
         first_page = not step.op.labels.get("page")
         if list_floor is None or step.etag is None or step.method not in READS or not first_page:
             return
-        if step.op.labels.get("stream"):
-            return  # it begins where its list's feed stands, a wake-up behind; what comes next is on its way
         ts, earlier = list_floor
         if step.etag < ts:
             clause = "S10" if history.fault_between(earlier.end, step.op.invoked) else "S3"

@@ -219,7 +219,8 @@ class Stream:
                 self._start_over(track)
             await feed.reach(0)
             if not track.fresh and not track.at[1]:
-                await feed.reach(track.at[0])
+                # Nobody begins before what the list's clock has shown it already, however late a wake-up is.
+                await feed.reach(max(track.at[0], track.rights.clock.timestamp))
                 if track.look.principals is not None:
                     await self._follow_own(track)
                     return
