@@ -156,6 +156,16 @@ async def test_equal_questions_are_read_once(app: App) -> None:
     assert 1 <= reads < 6, "a wake-up that tells nothing new may come as well"
 
 
+async def test_a_stream_begins_with_what_was_written_before_it(app: App) -> None:
+    """Even when the list is followed already, and what was written is not known there yet."""
+    one = await put(app, "one")
+    async with stream(app, R):
+        app.application.composition.service.store.wakeups._subscriptions.clear()
+        await put(app, "two")
+        async with stream(app, f"{R}?_since={one}") as live:
+            assert await names(live, 1) == ["two"]
+
+
 async def test_several_lists(app: App) -> None:
     path = f"/__live__?list={R}&list=/v1/buckets/b/collections"
     async with stream(app, path) as live:
