@@ -6,19 +6,15 @@ import gzip
 import hashlib
 import json
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.support.postgres import Postgres
-from tests.support.servers import Server
+from tests.support.servers import Server, password_of, start_configured
 
-KINTOUN = Path(sys.executable).parent / "kintoun"
 SOURCE = "/buckets/fennec-workspace/collections/catalog"
 FONT = random.Random(1).randbytes(20_000) + bytes(50_000)
 QUERY = (
@@ -53,23 +49,10 @@ resources = ["/buckets/fennec"]
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def server(
-    request: pytest.FixtureRequest, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
-    directory = tmp_path_factory.mktemp("fennec")
+def server(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[Server]:
     url = postgres.create_database() if request.param == "postgresql" else "sqlite:data.sqlite"
-    (directory / "kintoun.toml").write_text(CONFIGURATION.format(url=url), encoding="utf-8")
-    subprocess.run([KINTOUN, "pki", "init"], cwd=directory, check=True, capture_output=True, timeout=60)
-
-    def command(port: int) -> list[str]:
-        where = ["--config", str(directory / "kintoun.toml"), "--host", "127.0.0.1", "--port", str(port)]
-        return [str(KINTOUN), "serve", *where]
-
-    with Server(command, directory, {}) as server:
-        server.start()
-        admin = {"data": {"password": "pass-of-admin"}}
-        httpx.put(f"{server.url}/accounts/admin", json=admin).raise_for_status()
-        yield server
+    with start_configured(CONFIGURATION.format(url=url), ("pki", "init"), accounts=["admin"]) as started:
+        yield started
 
 
 def sync(server: Server, since: int) -> list[dict[str, Any]]:
@@ -84,7 +67,7 @@ def sync(server: Server, since: int) -> list[dict[str, Any]]:
 def test_from_the_upload_to_the_device(server: Server) -> None:
     match = {"appId": "^org\\.mozilla\\.", "androidApi": "^(1[1-9]|2[0-9])$"}
     attributes = json.dumps({"type": "asset-archive", "kind": "font", "match": match})
-    with httpx.Client(base_url=server.url, auth=("admin", "pass-of-admin"), timeout=60) as editor:
+    with httpx.Client(base_url=server.url, auth=("admin", password_of("admin")), timeout=60) as editor:
         editor.put("/buckets/fennec-workspace").raise_for_status()
         editor.put(SOURCE).raise_for_status()
         editor.post(

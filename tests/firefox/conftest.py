@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +12,9 @@ import pytest
 
 from tests.firefox.browser import Firefox
 from tests.firefox.proxy import Proxy, proxy
-from tests.support.servers import Server
+from tests.support.servers import password_of, start_configured
 
 INTERMEDIATE = Path(__file__).parent / "local_root" / "intermediate.pem"
-KINTOUN = Path(sys.executable).parent / "kintoun"
 
 CONFIGURATION = """
 features = ["accounts", "signing", "publication"]
@@ -92,22 +87,9 @@ class World:
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    directory = Path(tempfile.mkdtemp(prefix="kintoun-"))
-    (directory / "kintoun.toml").write_text(CONFIGURATION, encoding="utf-8")
-    took = [KINTOUN, "pki", "import", INTERMEDIATE, "--key", INTERMEDIATE]
-    subprocess.run(took, cwd=directory, check=True, capture_output=True, timeout=60)
-
-    def command(port: int) -> list[str]:
-        where = ["--config", str(directory / "kintoun.toml"), "--host", "127.0.0.1", "--port", str(port)]
-        return [str(KINTOUN), "serve", *where]
-
-    try:
-        with Server(command, directory, {}) as server:
-            server.start()
-            admin = {"data": {"password": "pass-of-admin"}}
-            httpx.put(f"{server.url}/accounts/admin", json=admin).raise_for_status()
-            connection = httpx.Client(base_url=server.url, auth=("admin", "pass-of-admin"), timeout=60)
-            with connection as api, proxy(server.root) as between, Firefox(between.url) as firefox:
-                yield World(directory, api, between, firefox)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    imported = ("pki", "import", INTERMEDIATE, "--key", INTERMEDIATE)
+    with start_configured(CONFIGURATION, imported, accounts=["admin"]) as server:
+        editor = ("admin", password_of("admin"))
+        connection = httpx.Client(base_url=server.url, auth=editor, timeout=60)
+        with connection as api, proxy(server.root) as between, Firefox(between.url) as firefox:
+            yield World(server.directory, api, between, firefox)

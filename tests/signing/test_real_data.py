@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
@@ -20,11 +18,10 @@ from kinto_http import Client
 
 from kintoun.signatures import chain, content_signature
 from tests.support.postgres import Postgres
-from tests.support.servers import Server
+from tests.support.servers import Server, password_of, start_configured
 
 DATA = Path(__file__).parents[1] / "amo" / "data"
 BLOCKLISTS = ("addons", "plugins", "gfx", "certificates")
-KINTOUN = Path(sys.executable).parent / "kintoun"
 NAMES = {"blocklists": "remote-settings", "security-state": "onecrl"}
 """First labels of the names of those who sign for a bucket."""
 
@@ -59,28 +56,15 @@ resources = ["/buckets/blocklists", "/buckets/security-state"]
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def server(
-    request: pytest.FixtureRequest, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
-    directory = tmp_path_factory.mktemp("published")
+def server(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[Server]:
     url = postgres.create_database() if request.param == "postgresql" else "sqlite:data.sqlite"
-    (directory / "kintoun.toml").write_text(CONFIGURATION.format(url=url), encoding="utf-8")
-    subprocess.run([KINTOUN, "pki", "init"], cwd=directory, check=True, capture_output=True, timeout=60)
-
-    def command(port: int) -> list[str]:
-        where = ["--config", str(directory / "kintoun.toml"), "--host", "127.0.0.1", "--port", str(port)]
-        return [str(KINTOUN), "serve", *where]
-
-    with Server(command, directory, {}) as server:
-        server.start()
-        for user in ("admin", "editor", "reviewer"):
-            account = {"data": {"password": f"pass-of-{user}"}}
-            httpx.put(f"{server.url}/accounts/{user}", json=account).raise_for_status()
-        yield server
+    users = ("admin", "editor", "reviewer")
+    with start_configured(CONFIGURATION.format(url=url), ("pki", "init"), accounts=users) as started:
+        yield started
 
 
 def client(server: Server, user: str, bucket: str, collection: str) -> Client:
-    return Client(server_url=server.url, auth=(user, f"pass-of-{user}"), bucket=bucket, collection=collection)
+    return Client(server_url=server.url, auth=(user, password_of(user)), bucket=bucket, collection=collection)
 
 
 def editor_and_reviewer(server: Server, bucket: str, collection: str) -> tuple[Client, Client]:

@@ -14,11 +14,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import httpx
+
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = Path(os.environ.get("KINTO_REFERENCE", ROOT / ".reference"))
 """A virtual environment with kinto==26.5.0, psycopg2-binary, granian and waitress."""
+
+_BESIDE = Path(sys.executable).parent / "kintoun"
+PROGRAM = str(_BESIDE) if _BESIDE.exists() else "kintoun"
 
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
@@ -171,14 +176,53 @@ def start_kintoun(
     path = write_ini(directory / "kinto.ini", ini)
     store = Path(data) if data is not None else directory / "data"
     store.mkdir(parents=True, exist_ok=True)
-    beside = Path(sys.executable).parent / "kintoun"
-    program = str(beside) if beside.exists() else "kintoun"
 
     def command(port: int) -> list[str]:
         where = ["--host", "127.0.0.1", "--port", str(port), "--data", str(store), "--workers", str(workers)]
-        return [program, "serve", "--kinto-ini", str(path), *where]
+        return [PROGRAM, "serve", "--kinto-ini", str(path), *where]
 
     return _start(Server(command, directory, env or {}))
+
+
+def start_configured(
+    configuration: str, *prepare: Sequence[str | Path], accounts: Sequence[str] = ()
+) -> Server:
+    """Start our server from the text of a `kintoun.toml`; relative names in it are in the server's directory.
+
+    `prepare` are commands of ours to run before, as `("pki", "init")`; `accounts` are made after it has
+    started, with the passwords that `password_of` tells.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="kintoun-"))
+    file = directory / "kintoun.toml"
+    file.write_text(configuration, encoding="utf-8")
+
+    def command(port: int) -> list[str]:
+        return [PROGRAM, "serve", "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
+
+    server = Server(command, directory, {})
+    try:
+        for arguments in prepare:
+            subprocess.run(
+                [PROGRAM, *arguments], check=True, capture_output=True, cwd=directory, timeout=START_SECONDS
+            )
+        server.start()
+        for name in accounts:
+            add_account(server, name)
+    except BaseException:
+        server.close()
+        raise
+    return server
+
+
+def add_account(server: Server, name: str) -> None:
+    """Make an account on a server where everybody may."""
+    body = {"data": {"password": password_of(name)}}
+    httpx.put(f"{server.url}/accounts/{name}", json=body, timeout=START_SECONDS).raise_for_status()
+
+
+def password_of(account: str) -> str:
+    """The password of an account of the tests."""
+    return f"pass-of-{account}"
 
 
 def start_kinto(ini: Mapping[str, str], *, threads: int = 16, waitress: bool = False) -> Server:
