@@ -327,6 +327,7 @@ async def test_what_clients_are_told(desk: Desk) -> None:
     }
     assert shown == {
         "plugin_userid": "plugin:remote-settings",
+        "plugin_user_id": "plugin:remote-settings",
         "group_check_enabled": True,
         "editors_group": "{collection_id}-editors",
         "reviewers_group": "{collection_id}-reviewers",

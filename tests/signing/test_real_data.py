@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from kinto_http import Client
 
-from kintoun.signatures import chain, content_signature
 from tests.support.postgres import Postgres
+from tests.support.published import changeset, verified
 from tests.support.servers import Server, password_of, start_configured
 
 DATA = Path(__file__).parents[1] / "amo" / "data"
@@ -101,25 +98,8 @@ def bare(record: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name not in ("last_modified", "schema")}
 
 
-def published(server: Server, bucket: str, collection: str, **query: Any) -> dict[str, Any]:
-    """The changeset that anybody gets; a whole one is verified by nothing of what made it."""
-    path = f"{server.url}/buckets/{bucket}/collections/{collection}/changeset"
-    found: dict[str, Any] = httpx.get(path, params={"_expected": 0, **query}).raise_for_status().json()
-    if query:
-        return found
-    signed = {
-        "data": sorted(found["changes"], key=itemgetter("id")),
-        "last_modified": str(found["timestamp"]),
-    }
-    data = json.dumps(signed, sort_keys=True, separators=(",", ":")).encode()
-    (signature,) = found["metadata"]["signatures"]
-    with urllib.request.urlopen(signature["x5u"], timeout=60) as answer:
-        certificates = chain.parse(answer.read())
-    (root,) = chain.parse((server.directory / "pki" / "root.pem").read_bytes())
-    name = f"{NAMES[bucket]}.content-signature.mozilla.org"
-    key = chain.verify(certificates, name, {chain.fingerprint(root)}, datetime.now(UTC))
-    content_signature.verify(key, data, signature["signature"])
-    return found
+def published(server: Server, bucket: str, collection: str) -> dict[str, Any]:
+    return verified(server, bucket, collection, NAMES[bucket])
 
 
 def load(editor: Client, records: list[dict[str, Any]]) -> None:
@@ -161,7 +141,7 @@ def test_it_is_published_changed_and_rolled_back(
     for record in gone:
         editor.delete_record(id=record["id"])
     approve(editor, reviewer)
-    diff = published(server, destination, collection, _since=first["timestamp"])
+    diff = changeset(server, destination, collection, _since=first["timestamp"])
     assert {(each["id"], each.get("deleted", False)) for each in diff["changes"]} == {
         (changed["id"], False),
         *((record["id"], True) for record in gone),

@@ -96,6 +96,7 @@ class Signing(Plugin):
             f"{registry.settings.project.docs}concepts/review/",
             version=kintoun.__version__,
             plugin_userid=SIGNER_USER,
+            plugin_user_id=SIGNER_USER,  # what kinto-admin looks for
             group_check_enabled=True,
             editors_group=EDITORS,
             reviewers_group=REVIEWERS,
