@@ -59,7 +59,7 @@ async def _fill(
                 (clock.list, dataset.record_id(index), stamps[index], 0, body, GRANTS, digest(GRANTS))
                 for index, body in enumerate(bodies, start)
             ]
-            await transaction.write(Writes(objects=rows))
+            await transaction.write(Writes(new=rows))
         version = clock.version + records
         filled = Clock(place, clock.list, clock.timestamp, version, records, 0, size, clock.watermark)
         await transaction.write(Writes(clocks=[filled]))

@@ -40,6 +40,8 @@ from kintoun.resources.cache import ListCache
 from kintoun.resources.context import (
     AfterCommit,
     BeforeCommit,
+    BeforeCommitTogether,
+    ChangeHook,
     Context,
     Erase,
     Gate,
@@ -141,11 +143,13 @@ class Composition:
     def around_policies(self, wrap: Callable[[Policy], Policy]) -> None:
         self._policy_wraps.append(wrap)
 
-    def before_commit(self, hook: BeforeCommit, *kinds: Kind) -> None:
-        self.service.before_commit.append((hook, frozenset(kinds)))
+    def before_commit(
+        self, hook: BeforeCommit, *kinds: Kind, together: BeforeCommitTogether | None = None
+    ) -> None:
+        self.service.before_commit.append(ChangeHook(hook, frozenset(kinds), together))
 
     def react(self, hook: BeforeCommit, *kinds: Kind) -> None:
-        self.service.reactions.append((hook, frozenset(kinds)))
+        self.service.reactions.append(ChangeHook(hook, frozenset(kinds)))
 
     def closing(self, hook: Closing) -> None:
         self.service.store.closing.append(hook)

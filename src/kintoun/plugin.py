@@ -17,6 +17,7 @@ from kintoun.resources.aliases import Alias
 from kintoun.resources.context import (
     AfterCommit,
     BeforeCommit,
+    BeforeCommitTogether,
     Context,
     Erase,
     Gate,
@@ -84,10 +85,14 @@ class Registry(Protocol):
         """Put `wrap(policy)` in the place of each authentication policy of the configuration."""
         ...
 
-    def before_commit(self, hook: BeforeCommit, *kinds: Kind) -> None:
+    def before_commit(
+        self, hook: BeforeCommit, *kinds: Kind, together: BeforeCommitTogether | None = None
+    ) -> None:
         """Run on every change, or on those of some kinds, in its transaction.
 
-        It may write more, and may veto by raising.
+        It may write more, and may veto by raising. Where a feature writes many objects of one list at once,
+        as publishing does, the hook is called for each of them after all were written; or `together` is, in
+        its place, once for many.
         """
         ...
 

@@ -14,12 +14,11 @@ from kintoun.model.paths import CREDENTIALS, ROOT_LISTS, ListPath
 from kintoun.model.permissions import NO_GRANTS, acl_text, parse_acl
 from kintoun.operations import Refused
 from kintoun.operations.kinto_source import KintoObject, KintoSource, Piece
+from kintoun.storage import schema
 from kintoun.storage.engine import Transaction, Writes
 from kintoun.storage.outgoing import digest
 from kintoun.storage.rows import Clock
-from kintoun.storage.schema import clock_row
 
-OBJECT_COLUMNS = ("list", "id", "ts", "deleted", "body", "grants", "acl")
 MEMBER_COLUMNS = ("principal", "list", "id")
 BEGUN = 2
 """A version that no list has before something was written to it."""
@@ -172,7 +171,7 @@ class Copy:
             self._acls.clear()
         if entries:
             await self._transaction.execute_many(_ENTRY, entries)
-        await self._transaction.append("object", OBJECT_COLUMNS, rows)
+        await self._transaction.append("object", schema.OBJECT_COLUMNS, rows)
         if members:
             await self._transaction.append("member", MEMBER_COLUMNS, members)
         if len(self._clocks) > KNOWN_ACLS // 10:
@@ -201,7 +200,7 @@ class Copy:
             )
         self._credentials = clock
         self.report.credentials += len(rows)
-        await self._transaction.append("object", OBJECT_COLUMNS, rows)
+        await self._transaction.append("object", schema.OBJECT_COLUMNS, rows)
 
     async def _write_clocks(self) -> None:
         await self._transaction.write(Writes(clocks=self._clocks))
@@ -214,7 +213,7 @@ class Copy:
         await self._write_clocks()
         lost: list[tuple[Any, ...]] = []
         async for path, stamp in source.lost_timestamps():
-            lost.append(clock_row(Clock(path, None, stamp, 0, 0, 0, 0, 0)))
+            lost.append(schema.clock_row(Clock(path, None, stamp, 0, 0, 0, 0, 0)))
             if len(lost) >= KNOWN_ACLS // 10:
                 await self._transaction.execute_many(_CLOCK, lost)
                 lost = []

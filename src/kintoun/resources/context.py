@@ -43,6 +43,9 @@ Kinds = frozenset[Kind]
 BeforeCommit = Callable[["Work", Change], Awaitable[None]]
 """Called in the transaction for every change; may write more through the unit, or veto by raising."""
 
+BeforeCommitTogether = Callable[["Work", Sequence[Change]], Awaitable[None]]
+"""Called in the place of a `BeforeCommit` for changes of one list's objects that were written at once."""
+
 Widen = Callable[[Needs], Needs]
 """Adds to what a write locks and fetches."""
 
@@ -62,6 +65,17 @@ Gate = Callable[["Context", Request], Awaitable[None]]
 """Called before a request is dispatched, also for each of a batch; may refuse it by raising ProtocolError."""
 
 
+class ChangeHook(NamedTuple):
+    """What is called for changes in their transaction: for those of `kinds`, all when there are none.
+
+    With `together` that is called for changes that were made at once.
+    """
+
+    run: BeforeCommit
+    kinds: Kinds
+    together: BeforeCommitTogether | None = None
+
+
 @dataclass(slots=True)
 class Service:
     """What the requests of a server share."""
@@ -76,8 +90,8 @@ class Service:
     """In the order in which they are asked."""
     challenges: tuple[str, ...] = ()
     rules: RulesByKind = field(default_factory=RulesByKind)
-    before_commit: list[tuple[BeforeCommit, Kinds]] = field(default_factory=list)
-    reactions: list[tuple[BeforeCommit, Kinds]] = field(default_factory=list)
+    before_commit: list[ChangeHook] = field(default_factory=list)
+    reactions: list[ChangeHook] = field(default_factory=list)
     after_commit: list[AfterCommit] = field(default_factory=list)
     listeners: list[Listener] = field(default_factory=list)
     gates: list[Gate] = field(default_factory=list)
@@ -362,11 +376,24 @@ class Context:
         """Tell the hooks of a change, in its transaction."""
         assert self.work is not None, "changes happen in transactions"
         self.changes.append(change)
-        for hook, kinds in self.service.before_commit:
+        for hook, kinds, _ in self.service.before_commit:
             if not kinds or change.path.kind in kinds:
                 await hook(self.work, change)
-        for hook, kinds in self.service.reactions:
+        for hook, kinds, _ in self.service.reactions:
             if not kinds or change.path.kind in kinds:
+                await hook(self.work, change)
+
+    async def changed_together(self, changes: Sequence[Change]) -> None:
+        """Tell the hooks of changes of one list's objects, in their order, which were all written before."""
+        assert self.work is not None, "changes happen in transactions"
+        self.changes += changes
+        for hook, kinds, together in (*self.service.before_commit, *self.service.reactions):
+            if kinds and changes[0].path.kind not in kinds:
+                continue
+            if together is not None:
+                await together(self.work, changes)
+                continue
+            for change in changes:
                 await hook(self.work, change)
 
     async def announce(self, event: Event) -> None:

@@ -11,6 +11,9 @@ from kintoun.storage.dialect import Dialect
 from kintoun.storage.rows import Clock, Found, Stored, Wanted
 from kintoun.storage.tables import Row, Table
 
+ObjectRow = tuple[int, str, int, int, str, str, bytes]
+"""`(list, id, timestamp, deleted, body, grants, digest of the grants)`."""
+
 Steps = Sequence[Sequence[str]]
 """Statements that bring tables from one version to the next, step by step: see `schema.STEPS`."""
 
@@ -19,18 +22,23 @@ Steps = Sequence[Sequence[str]]
 class Writes:
     """What one transaction has to write, in whole rows, each key once.
 
-    `objects` are `(list, id, timestamp, deleted, body, grants, digest of the grants)`, `rewritten` are those
-    that the database has with the same grants already, `members` are the members of a group by the number of
-    its list and its id, `added` the new rows of features' tables.
+    `new` are the objects of which it is known that the database has none of that id, `rewritten` those that
+    it has with the same grants already, `objects` the others. `members` are the members of a group by the
+    number of its list and its id, `added` the new rows of features' tables.
     """
 
     clocks: list[Clock] = field(default_factory=list)
-    objects: list[tuple[int, str, int, int, str, str, bytes]] = field(default_factory=list)
-    rewritten: list[tuple[int, str, int, int, str, str, bytes]] = field(default_factory=list)
+    new: list[ObjectRow] = field(default_factory=list)
+    objects: list[ObjectRow] = field(default_factory=list)
+    rewritten: list[ObjectRow] = field(default_factory=list)
     erased: list[tuple[int, str]] = field(default_factory=list)
     members: list[tuple[int, str, list[str]]] = field(default_factory=list)
     unlinked: list[int] = field(default_factory=list)
     added: dict[Table, list[Row]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to write."""
+        return any(getattr(self, name) for name in self.__slots__)
 
 
 class Transaction(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, TypeVar
@@ -43,8 +43,11 @@ def rows_of(
             stored.pop(key, None)
             continue
         before = stored.get(key)
-        same_acl = before is not None and before.grants == row.grants
-        (writes.rewritten if same_acl else writes.objects).append(
+        if before is None:
+            rows = writes.new if key in stored else writes.objects
+        else:
+            rows = writes.rewritten if before.grants == row.grants else writes.objects
+        rows.append(
             (clock.list, row.id, row.timestamp, int(row.deleted), row.body, row.grants, digest(row.grants))
         )
         stored[key] = row
@@ -67,6 +70,30 @@ def before_and_after(
         after = state.get(key)
         if after is not None:
             yield key, before, after
+
+
+def counted(clock: Clock, rows: Sequence[Stored], before: Iterable[Stored | None]) -> Clock:
+    """The clock of a list after rows, one or more, were written where `before` stood.
+
+    They are in the order of their timestamps, and each is a change of its own.
+    """
+    live, dead, size = clock.live, clock.dead, clock.bytes
+    for row in rows:
+        if row.deleted:
+            dead += 1
+        else:
+            live += 1
+            size += size_of(row.body)
+    for replaced in before:
+        if replaced is None:
+            continue
+        if replaced.deleted:
+            dead -= 1
+        else:
+            live -= 1
+            size -= size_of(replaced.body)
+    version = clock.version + len(rows)
+    return clock._replace(timestamp=rows[-1].timestamp, version=version, live=live, dead=dead, bytes=size)
 
 
 def size_of(body: str) -> int:

@@ -135,6 +135,9 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ),
 )
 
+OBJECT_COLUMNS = ("list", "id", "ts", "deleted", "body", "grants", "acl")
+"""The columns of an object's row, in the order in which rows are given to engines."""
+
 VERSION_TABLE = "CREATE TABLE IF NOT EXISTS schema_version (version {int} NOT NULL PRIMARY KEY)"
 
 
@@ -165,7 +168,7 @@ def entries_of(writes: Writes) -> list[tuple[str, str, bytes]]:
 
     In one order for all, so that transactions that add the same ones wait for each other in turn.
     """
-    acls = {row[6]: row[5] for row in writes.objects}
+    acls = {row[6]: row[5] for rows in (writes.new, writes.objects) for row in rows}
     return sorted(
         (principal, permission, name)
         for name, text in acls.items()

@@ -37,6 +37,9 @@ LONG_PAGE = 2000
 LONG_SCAN = 5000
 """Objects in a list above which a filtered page is read in a thread."""
 
+AT_ONCE = 500
+"""Rows that are written before the event loop turns to others: they take some ten milliseconds."""
+
 _UPSERT_CLOCK = (
     "INSERT INTO clock (path, bucket, list, ts, version, live, dead, bytes, watermark)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET list = excluded.list,"
@@ -369,11 +372,12 @@ class SQLiteTransaction:
     async def write(self, writes: Writes) -> None:
         if writes.erased:
             self._run_many("DELETE FROM object WHERE list = ? AND id = ?", writes.erased)
-        if writes.objects:
+        if writes.new or writes.objects:
             self._run_many(_INSERT_ENTRY, schema.entries_of(writes))
-            self._run_many(_UPSERT_OBJECT, writes.objects)
+            await self._in_turns(_UPSERT_OBJECT, writes.new)
+            await self._in_turns(_UPSERT_OBJECT, writes.objects)
         if writes.rewritten:
-            self._run_many(_REWRITE_OBJECT, map(_REWRITTEN, writes.rewritten))
+            await self._in_turns(_REWRITE_OBJECT, [_REWRITTEN(row) for row in writes.rewritten])
         for number, group, members in writes.members:
             self._run("DELETE FROM member WHERE list = ? AND id = ?", (number, group))
             rows = [(principal, number, group) for principal in members]
@@ -384,7 +388,14 @@ class SQLiteTransaction:
         if writes.clocks:
             self._run_many(_UPSERT_CLOCK, map(schema.clock_row, writes.clocks))
         for table, added in writes.added.items():
-            self._run_many(table.insert, added)
+            await self._in_turns(table.insert, added)
+
+    async def _in_turns(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run a statement for each row, many of them in steps between which the loop turns to others."""
+        for start in range(0, len(rows), AT_ONCE):
+            if start:
+                await asyncio.sleep(0)
+            self._run_many(sql, rows[start : start + AT_ONCE])
 
     async def taken(self, number: int, timestamp: int) -> bool:
         return bool(self._run("SELECT 1 FROM object WHERE list = ? AND ts = ?", (number, timestamp)))

@@ -9,7 +9,7 @@ batch is taken back by `rollback`, without the database knowing.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -22,11 +22,15 @@ from kintoun.model.tuples import made
 from kintoun.storage.engine import Transaction, Writes
 from kintoun.storage.membership import Members, correct, members_of
 from kintoun.storage.needs import Needs as Needs
-from kintoun.storage.outgoing import before_and_after, rows_of, size_of
+from kintoun.storage.outgoing import before_and_after, counted, rows_of, size_of
 from kintoun.storage.rows import Clock, Conflict, Found, Stored, Wanted, Written
 from kintoun.storage.tables import Added, Row, Table
 
 _encode = msgspec.json.encode
+
+
+_ADDED = (None, None, None)
+"""The entry of the journal for a row that was added."""
 
 
 class TimestampTaken(Exception):
@@ -49,7 +53,7 @@ class Unit:
         self.conclusions: dict[Any, Any] = {}
         """What was made of rows that others depend on, as whom a claim stands for; gone when one changes."""
         self._added = Added()
-        self._changed: set[ListPath | Path] = set()
+        self._changed: dict[ListPath | Path, None] = {}
         self._journal: list[tuple[dict[Any, Any] | None, Any, Any]] = []
         self._sent = 0
 
@@ -236,12 +240,26 @@ class Unit:
                 await self._link(child)
         return made(Written, (row, previous, clock.timestamp))
 
-    async def place(self, path: Path, row: Stored) -> Written:
-        """Write a record's row, live or a tombstone, that is finished and later than all of its list."""
-        clock, previous = await self._before(path, None)
-        assert row.timestamp > clock.timestamp, "the clock of a list goes on"
-        self._set(clock, path, row, previous)
-        return Written(row, previous, clock.timestamp)
+    async def place(self, place: ListPath, rows: Sequence[Stored], before: Sequence[Stored | None]) -> Clock:
+        """Write many rows of records, live ones and tombstones, that are finished and later than their list.
+
+        They are in the order of their timestamps. `before` is what stands in their places, as somebody knows
+        who read it under the version that the list's clock has. Returns the clock from before.
+        """
+        clock = await self.standing(place)
+        if not rows:
+            return clock
+        assert rows[0].timestamp > clock.timestamp, "the clock of a list goes on"
+        if place.kind in CHILDREN:
+            self.conclusions.clear()
+        self.tick(counted(clock, rows, before))
+        for row, previous in zip(rows, before, strict=True):
+            path = place.object(row.id)
+            self._stored.setdefault(path, previous)
+            self._journal.append((self._objects, path, previous))
+            self._objects[path] = row
+            self._changed[path] = None
+        return clock
 
     async def delete(self, path: Path, chosen: int | None = None) -> Written:
         """Turn an object into its tombstone, and unlink the lists below it."""
@@ -293,8 +311,8 @@ class Unit:
         self._clocks[place] = made(
             Clock, (place, number, timestamp, version + 1, live, dead, size, watermark)
         )
-        self._changed.add(path)
-        self._changed.add(place)
+        self._changed[path] = None
+        self._changed[place] = None
 
     async def _link(self, path: ListPath) -> None:
         """Give the list at `path` a new number: its parent has come to be."""
@@ -351,7 +369,13 @@ class Unit:
     def add(self, table: Table, row: Row) -> None:
         """Add a row to a table of a feature, sent with everything else."""
         self._added.add(table, row)
-        self._journal.append((None, None, None))
+        self._journal.append(_ADDED)
+
+    def add_all(self, table: Table, rows: Collection[Row]) -> None:
+        """Add many rows to a table of a feature: see `add`."""
+        for row in rows:
+            self._added.add(table, row)
+        self._journal += [_ADDED] * len(rows)
 
     def added(self, table: Table) -> list[Row]:
         """The rows that were added to a table, which a closing hook may still complete."""
@@ -383,7 +407,7 @@ class Unit:
                 old = self._unborn(state[key]) if old is None else self._not_before(old, state[key])
             state[key] = old
             if state is self._clocks or state is self._objects:
-                self._changed.add(key)
+                self._changed[key] = None
         self._sent = min(self._sent, mark)
 
     def _unborn(self, clock: Clock) -> Clock:
@@ -401,7 +425,7 @@ class Unit:
         self._journal.append((state, key, state.get(key)))
         state[key] = value
         if state is self._objects:
-            self._changed.add(key)
+            self._changed[key] = None
 
     def _forget(self, path: Path) -> None:
         """What is cached of an object whose list is cut off: there is nothing at its path."""
@@ -412,12 +436,12 @@ class Unit:
         """Let the clock of a list, locked, be this one."""
         self._journal.append((self._clocks, clock.path, self._clocks.get(clock.path)))
         self._clocks[clock.path] = clock
-        self._changed.add(clock.path)
+        self._changed[clock.path] = None
 
     async def flush(self) -> None:
         """Send what was written so far, so that pages can be read of it."""
         writes = self._to_write(last=False)
-        if writes.clocks or writes.objects or writes.rewritten or writes.erased or writes.added:
+        if writes:
             await self._retract()
             await self.transaction.write(writes)
             self._sent = len(self._journal)

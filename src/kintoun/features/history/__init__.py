@@ -92,7 +92,7 @@ class History(Plugin):
         register(HISTORY)
         recorder = Recorder(settings.exclude_resources, settings.exclude_user_ids)
         registry.widen(recorder.widen)
-        registry.before_commit(recorder.record, *RECORDED)
+        registry.before_commit(recorder.record, *RECORDED, together=recorder.record_together)
         registry.erase(forget_user)
         registry.reclaim("history")
         registry.past_list(get_past_list)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kintoun.features.history.counting import entered
 from kintoun.features.history.table import ENTRIES, RECORDED, history_of, part_of
@@ -16,7 +16,7 @@ from kintoun.model.paths import ListPath, Path
 from kintoun.model.permissions import NO_GRANTS
 from kintoun.resources.context import Work
 from kintoun.storage.outgoing import digest
-from kintoun.storage.rows import Stored
+from kintoun.storage.rows import Clock, Stored
 from kintoun.storage.unit import Needs, Unit
 
 AHEAD_MS = 1000
@@ -45,14 +45,13 @@ class Recorder:
     async def record(self, work: Work, change: Change) -> None:
         """Enter a change."""
         path = change.path
-        kind, ids = path
-        if (self._users and change.user in self._users) or (self._excluded and self._is_excluded(path)):
+        if self._passes_over(change):
             return
-        if kind is BUCKET and change.action == "delete":
+        if path.kind is BUCKET and change.action == "delete":
             return  # its history goes with it
         unit = work.unit
         list_path = path.list
-        below: _Below = unit.conclusions.get((_Below, ids[0], list_path)) or await _found(unit, path)
+        below: _Below = unit.conclusions.get((_Below, path.ids[0], list_path)) or await _found(unit, path)
         place = unit.standing_at(list_path) or await unit.standing(list_path)
         clock = unit.standing_at(below.history) or await unit.standing(below.history)
         # An entry is no older than what it tells of, unless that was dated into the future.
@@ -60,34 +59,28 @@ class Recorder:
         wall = timestamps.now()
         clock = entered(clock, wall, became if became < wall + AHEAD_MS else 0)
         unit.tick(clock)
-        timestamp = clock.timestamp
-        entry_id = random_uuid()
-        unit.add(
-            ENTRIES,
-            (
-                clock.list,
-                entry_id,
-                timestamp,
-                0,
-                _entry(entry_id, timestamp, change, below),
-                digest(change.grants),
-                below.acl_collection,
-                below.acl_bucket,
-                part_of(ids[-1]),
-                ids[-1],
-                ids[1] if kind in _IN_COLLECTIONS else "",
-                kind.name,
-                change.user or "",
-                place.list,
-                place.version,
-                became if change.since is None else change.since,
-                became,
-                *_old(change),
-            ),
-        )
+        unit.add(ENTRIES, _row(change, below, clock, place.list, place.version, became))
 
-    def _is_excluded(self, path: Path) -> bool:
-        return any(str(step) in self._excluded for step in path.lineage)
+    async def record_together(self, work: Work, changes: Sequence[Change]) -> None:
+        """Enter changes of records of one list, its last ones, each later than the one before."""
+        unit, path = work.unit, changes[0].path
+        below = await _found(unit, path)
+        place = await unit.standing(path.list)
+        clock = await unit.standing(below.history)
+        wall = timestamps.now()
+        rows = []
+        for version, change in enumerate(changes, place.version - len(changes) + 1):
+            if not self._passes_over(change):
+                became = change.timestamp
+                clock = entered(clock, wall, became if became < wall + AHEAD_MS else 0)
+                rows.append(_row(change, below, clock, place.list, version, became))
+        unit.tick(clock)
+        unit.add_all(ENTRIES, rows)
+
+    def _passes_over(self, change: Change) -> bool:
+        if self._users and change.user in self._users:
+            return True
+        return bool(self._excluded) and any(str(step) in self._excluded for step in change.path.lineage)
 
 
 class _Below(NamedTuple):
@@ -115,6 +108,38 @@ async def _found(unit: Unit, path: Path) -> _Below:
         f',"collection_id":"{ids[1]}"' if kind is RECORD else "",
     )
     return below
+
+
+def _row(
+    change: Change, below: _Below, clock: Clock, number: int | None, version: int, became: int
+) -> tuple[Any, ...]:
+    """The entry of a change as the last one of a history's clock.
+
+    It has brought the list of this number to this version, and to the timestamp `became`.
+    """
+    kind, ids = change.path
+    name = ids[-1]
+    entry_id = random_uuid()
+    return (
+        clock.list,
+        entry_id,
+        clock.timestamp,
+        0,
+        _entry(entry_id, clock.timestamp, change, below),
+        digest(change.grants),
+        below.acl_collection,
+        below.acl_bucket,
+        part_of(name),
+        name,
+        ids[1] if kind in _IN_COLLECTIONS else "",
+        kind.name,
+        change.user or "",
+        number,
+        version,
+        became if change.since is None else change.since,
+        became,
+        *_old(change),
+    )
 
 
 def _digest_of(row: Stored | None) -> bytes | None:

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
-from kintoun.features.signing.comparing import Difference
 from kintoun.features.signing.planning import Placed, Plan, Target
 from kintoun.features.signing.reading import Position, position_of, records_of
 from kintoun.features.signing.review import Step
 from kintoun.features.signing.state import Edition, State, state_in, state_path
-from kintoun.model import json, timestamps
+from kintoun.model import json
 from kintoun.model.changes import Action, Change
 from kintoun.model.paths import ListPath, Path, bucket_path
-from kintoun.model.permissions import EVERYONE, NO_GRANTS, acl_text, with_author
+from kintoun.model.permissions import EVERYONE, acl_text, with_author
+from kintoun.model.tuples import made
 from kintoun.resources.context import Context, Work
-from kintoun.storage.rows import Stored, Written
-from kintoun.storage.unit import Needs
-
-C = TypeVar("C", Placed, Difference)
+from kintoun.storage.rows import Written
 
 SIGNER_USER = "plugin:remote-settings"
 """The user id in whose name the signer writes."""
@@ -29,11 +26,11 @@ SIGNATURE_FIELDS = ("signatures", "signature")
 PUBLISHED_FIELDS = ("flags", "attachment", "schema", "sort", "displayFields")
 """The attributes of a source's metadata that its targets get (signing section 9)."""
 
-AT_ONCE = 5000
-"""Rows that are fetched, and sent, in one statement."""
-
-BETWEEN = 200
+AT_ONCE = 500
 """Records after which others get their turn: a publication of many takes a while."""
+
+SENT = 5000
+"""Records after which those that were written are sent to the database."""
 
 
 @contextmanager
@@ -66,14 +63,9 @@ async def apply(work: Work, target: Target) -> None:
         await _create(work, bucket_path(target.path.ids[0]), {"write": [work.context.author]})
         await _create(work, target.path, {"read": [EVERYONE]})
         # The list began a moment after its records were signed; nobody has seen it yet.
-        await unit.set_clock(records, (target.placed[0].timestamp if target.placed else target.timestamp) - 1)
-    async for placed in _in_turns(work, records, target.placed):
-        if placed.body is None:
-            tombstone = {"id": placed.id, "last_modified": placed.timestamp, "deleted": True}
-            row = Stored(placed.id, placed.timestamp, True, json.encode_text(tombstone), NO_GRANTS)
-        else:
-            row = Stored(placed.id, placed.timestamp, False, placed.body, NO_GRANTS)
-        await place(work, records.object(placed.id), row)
+        first = target.placed.rows[0].timestamp if target.placed.rows else target.timestamp
+        await unit.set_clock(records, first - 1)
+    await place(work, records, target.placed)
     if is_new:
         await unit.set_clock(records, target.timestamp)
 
@@ -83,37 +75,20 @@ async def _create(work: Work, path: Path, grants: Mapping[str, Sequence[str]]) -
         await write(work, path, {}, acl_text(grants))
 
 
-async def restore(work: Work, records: ListPath, changes: Sequence[Difference]) -> None:
-    """Write records of a source as they were published, with timestamps of now and the ACLs they have."""
-    async for name, attributes, _ in _in_turns(work, records, changes):
-        path = records.object(name)
-        before = await work.unit.object(path)
-        if attributes is None:
-            clock = await work.unit.standing(records)
-            timestamp = timestamps.following(clock.timestamp, timestamps.now())
-            tombstone = {"id": name, "last_modified": timestamp, "deleted": True}
-            await place(work, path, Stored(name, timestamp, True, json.encode_text(tombstone), NO_GRANTS))
-        else:
-            grants = before.grants if before is not None and not before.deleted else NO_GRANTS
-            await write(work, path, attributes, grants)
-
-
-async def _in_turns(work: Work, records: ListPath, changes: Sequence[C]) -> AsyncIterator[C]:
-    """The changes to records, which are fetched and sent many at once, while others get their turn too."""
-    for first in range(0, len(changes), AT_ONCE):
-        some = changes[first : first + AT_ONCE]
-        await work.unit.prepare([Needs((), (), tuple(records.object(each.id) for each in some))])
-        for n, change in enumerate(some):
-            yield change
-            if n % BETWEEN == BETWEEN - 1:
-                await asyncio.sleep(0)
-        if len(some) == AT_ONCE:
+async def place(work: Work, records: ListPath, placed: Placed) -> None:
+    """Write finished rows of records, many at once, and tell the hooks, while others get their turn too."""
+    rows, before = placed
+    for start in range(0, len(rows), AT_ONCE):
+        if start:
+            await asyncio.sleep(0)
+        if start and start % SENT == 0:
             await work.unit.flush()
-
-
-async def place(work: Work, path: Path, row: Stored) -> None:
-    """Write a finished row of a record, and tell the hooks."""
-    await _tell(work, path, await work.unit.place(path, row))
+        some, stood = rows[start : start + AT_ONCE], before[start : start + AT_ONCE]
+        clock = await work.unit.place(records, some, stood)
+        since = (clock.timestamp, *(row.timestamp for row in some))
+        written = map(Written, some, stood, since)
+        changes = [_change(records.object(each.row.id), each) for each in written]
+        await work.context.changed_together(changes)
 
 
 async def write(work: Work, path: Path, attributes: dict[str, Any], grants: str) -> None:
@@ -127,22 +102,33 @@ async def delete(work: Work, path: Path) -> None:
 
 
 async def _tell(work: Work, path: Path, written: Written) -> None:
+    await work.context.changed(_change(path, written))
+
+
+def _change(path: Path, written: Written) -> Change:
     row, before, since = written
-    live = before is not None and not before.deleted
-    action: Action = "delete" if row.deleted else "update" if live else "create"
-    change = Change(
-        action,
-        path,
-        before.body if before is not None and live else None,
-        row.body,
-        row.grants,
-        row.timestamp,
-        SIGNER_USER,
-        old_grants=before.grants if before is not None and live else None,
-        old_timestamp=before.timestamp if before is not None else None,
-        since=since,
+    if before is None or before.deleted:
+        action: Action = "delete" if row.deleted else "create"
+        old_body = old_grants = None
+    else:
+        action = "delete" if row.deleted else "update"
+        old_body, old_grants = before.body, before.grants
+    old_timestamp = before.timestamp if before is not None else None
+    return made(
+        Change,
+        (
+            action,
+            path,
+            old_body,
+            row.body,
+            row.grants,
+            row.timestamp,
+            SIGNER_USER,
+            old_grants,
+            old_timestamp,
+            since,
+        ),
     )
-    await work.context.changed(change)
 
 
 async def describe(

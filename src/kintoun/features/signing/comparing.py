@@ -4,55 +4,67 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from kintoun.features.signing.reading import Candidate
+from kintoun.features.signing.reading import Candidate, Role
+from kintoun.features.signing.signable import TIMESTAMP, Content
 from kintoun.model import json
+from kintoun.model.tuples import made
+from kintoun.storage.rows import Stored
 
-Role = Literal["source", "preview", "destination"]
-
-_IGNORED = ("last_modified", "schema")
+_IGNORED = (TIMESTAMP, "schema")
 
 
 class Difference(NamedTuple):
-    """What a record has to become: its attributes without a timestamp, None when it has to go.
+    """What a record has to become, None when it has to go, and the row `before` in its place.
 
     `more` is by how much there will be more live records: 1, 0 or -1.
     """
 
     id: str
-    attributes: dict[str, Any] | None
+    content: Content | None
+    before: Stored | None
     more: int
 
 
-def differences(found: Iterable[Candidate], wanted: Role, present: Role) -> list[Difference]:
-    """What has to happen for the records of one role to become those of another.
+def differences(found: Iterable[Candidate], wanted: Role, *present: Role) -> list[list[Difference]]:
+    """For each of several roles, what has to happen for its records to become those of another.
 
     Timestamps do not count, and neither does `schema`, which says by which schema a record was checked.
     """
-    changes = []
+    changes: list[list[Difference]] = [[] for _ in present]
     for candidate in found:
-        body: str | None = getattr(candidate, wanted)
-        other: str | None = getattr(candidate, present)
-        if body is None:
-            if other is not None:
-                changes.append(Difference(candidate.id, None, -1))
-            continue
-        attributes = json.decode(body.encode())
-        if other is None or not json.equal(_content(attributes), _content(json.decode(other.encode()))):
-            del attributes["last_modified"]
-            changes.append(Difference(candidate.id, attributes, int(other is None)))
+        row = candidate.live(wanted)
+        content = _content(row) if row is not None else None
+        for role, differing in zip(present, changes, strict=True):
+            other = candidate.live(role)
+            if content is None and other is None:
+                continue
+            if content is None or other is None or not _same(content, other):
+                more = int(content is not None) - int(other is not None)
+                before: Stored | None = getattr(candidate, role)
+                differing.append(made(Difference, (candidate.id, content, before, more)))
     return changes
 
 
 def review_digest(published: str, changes: Sequence[Difference]) -> str:
     """What names the changes that a review is about, made to what has the digest `published`."""
     digest = hashlib.sha256(published.encode())
-    for name, attributes, _ in sorted(changes):
-        content = None if attributes is None else sorted(_content(attributes).items())
-        digest.update(json.encode([name, content]) + b"\n")
+    for name, content, _, _ in sorted(changes, key=lambda change: change.id):
+        compared = None if content is None else sorted(_compared(content.attributes).items())
+        digest.update(json.encode([name, compared]) + b"\n")
     return digest.hexdigest()
 
 
-def _content(attributes: dict[str, Any]) -> dict[str, Any]:
+def _content(row: Stored) -> Content:
+    attributes = json.decode(row.body.encode())
+    del attributes[TIMESTAMP]
+    return Content(attributes)
+
+
+def _same(content: Content, row: Stored) -> bool:
+    return json.equal(_compared(content.attributes), _compared(json.decode(row.body.encode())))
+
+
+def _compared(attributes: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if name not in _IGNORED}

@@ -8,17 +8,27 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from kintoun.features.signing.canonical_list import CanonicalList, Remembered
-from kintoun.features.signing.comparing import Difference, Role, differences, review_digest
-from kintoun.features.signing.reading import Candidate, Position, candidates, positions, records, records_of
+from kintoun.features.signing.comparing import Difference, differences, review_digest
+from kintoun.features.signing.reading import (
+    Candidate,
+    Position,
+    Role,
+    candidates,
+    positions,
+    records,
+    records_of,
+)
 from kintoun.features.signing.resources import Workflow
 from kintoun.features.signing.review import Step
-from kintoun.features.signing.signable import fragment
+from kintoun.features.signing.signable import TIMESTAMP, Content, fragment
 from kintoun.features.signing.state import Edition, State, state_in, state_path
 from kintoun.model import json, timestamps
 from kintoun.model.errors import INVALID_POSTED_DATA, ProtocolError
 from kintoun.model.paths import Path
+from kintoun.model.permissions import NO_GRANTS
+from kintoun.model.tuples import made
 from kintoun.storage import Store
-from kintoun.storage.rows import Wanted
+from kintoun.storage.rows import Stored, Wanted
 
 T = TypeVar("T")
 
@@ -30,12 +40,16 @@ UNSIGNABLE = "{}/records/{} cannot be signed: correct it in the source"
 NOT_OURS = "{} does not hold what was signed last: it has to be published again"
 
 
-class Placed(NamedTuple):
-    """A record as it will stand in a target; without a body it is deleted."""
+# Ids are letters, digits, `_` and `-`: nothing in them needs to be escaped.
+TOMBSTONE = '{"id":"%s","last_modified":%d,"deleted":true}'
+"""The body of a record that is deleted, of its id and its timestamp."""
 
-    id: str
-    timestamp: int
-    body: str | None
+
+class Placed(NamedTuple):
+    """Rows that a list will have, with consecutive timestamps, and what stands `before` in their places."""
+
+    rows: Sequence[Stored] = ()
+    before: Sequence[Stored | None] = ()
 
 
 class Target(NamedTuple):
@@ -44,7 +58,7 @@ class Target(NamedTuple):
     path: Path
     position: Position
     before: Edition | None
-    placed: Sequence[Placed]
+    placed: Placed
     timestamp: int
     signed: bytes
     digest: str
@@ -62,7 +76,7 @@ class Plan(NamedTuple):
     version: int
     positions: Sequence[Position]
     targets: Sequence[Target]
-    restored: Sequence[Difference] = ()
+    restored: Placed = Placed()
     review: str | None = None
     changes: int = 0
     size: int = 0
@@ -126,9 +140,11 @@ class Planner:
         if since and not all(known for _, known in held.values()):
             changes = await self._changes(ground, step, 0)
         plan = await aside(sum(map(len, changes.values())), lambda: _planned(ground, step, changes))
-        made = [await self._target(ground, path, changes[path], held[path][0]) for path in published]
-        size = sum(len(each.body or "") for each in made[-1].placed) if made else 0
-        return plan._replace(targets=made, size=size)
+        targets = await asyncio.gather(
+            *(self._target(ground, path, changes[path], held[path][0]) for path in published)
+        )
+        size = sum(len(row.body) for row in targets[-1].placed.rows if not row.deleted) if targets else 0
+        return plan._replace(targets=targets, size=size)
 
     async def _changes(self, ground: Ground, step: Step, since: int) -> dict[Path, list[Difference]]:
         found = await self._candidates(ground, step, since)
@@ -186,7 +202,7 @@ class Planner:
             return True
         found = await self._candidates(ground, Step.APPROVE, 0)
         role = role_of(ground.workflow, path)
-        return not await aside(len(found), lambda: differences(found, "source", role))
+        return await aside(len(found), lambda: differences(found, "source", role)) == [[]]
 
     async def _target(
         self, ground: Ground, path: Path, changes: Sequence[Difference], held: CanonicalList
@@ -194,8 +210,13 @@ class Planner:
         position = ground.stands[path]
 
         def make() -> Target:
-            placed, timestamp = _placed(position, changes)
-            bodies = {each.id: each.body.encode() if each.body is not None else None for each in placed}
+            placed = _placed(position, changes, _published)
+            timestamp = position.timestamp
+            if placed.rows:
+                timestamp = placed.rows[-1].timestamp
+            elif not position.number:
+                timestamp = timestamps.following(position.timestamp, timestamps.now())
+            bodies = {row.id: None if row.deleted else row.body.encode() for row in placed.rows}
             holds = held.changed(bodies) if bodies else held
             if (unsignable := holds.gap()) is not None:
                 raise ProtocolError(400, INVALID_POSTED_DATA, UNSIGNABLE.format(path, unsignable))
@@ -234,12 +255,14 @@ def digest_of(signed: bytes) -> str:
 def _differing(ground: Ground, step: Step, found: Sequence[Candidate]) -> dict[Path, list[Difference]]:
     """What has to happen in each target, and in the source when it is rolled back, for all to be alike."""
     workflow = ground.workflow
-    if step is not Step.ROLL_BACK:
-        return {path: differences(found, "source", role_of(workflow, path)) for path in workflow.targets}
-    changes = {workflow.source: differences(found, "destination", "source")}
-    if workflow.preview is not None:
-        changes[workflow.preview] = differences(found, "destination", "preview")
-    return changes
+    wanted: Role = "source"
+    roles: dict[Path, Role] = {path: role_of(workflow, path) for path in workflow.targets}
+    if step is Step.ROLL_BACK:
+        wanted = "destination"
+        roles = {workflow.source: "source"}
+        if workflow.preview is not None:
+            roles[workflow.preview] = "preview"
+    return dict(zip(roles, differences(found, wanted, *roles.values()), strict=True))
 
 
 def _complete(ground: Ground, step: Step, changes: dict[Path, list[Difference]]) -> bool:
@@ -259,28 +282,48 @@ def _planned(ground: Ground, step: Step, changes: dict[Path, list[Difference]]) 
     workflow, stands = ground.workflow, tuple(ground.stands.values())
     plan = Plan(workflow, step, ground.state.version, stands, ())
     if step is Step.ROLL_BACK:
-        return plan._replace(restored=changes[workflow.source], changes=sum(map(len, changes.values())))
-    plan = plan._replace(changes=len(next(iter(changes.values()))))
+        restored = _placed(ground.stands[workflow.source], changes[workflow.source], _restored)
+        return plan._replace(restored=restored, changes=sum(map(len, changes.values())))
     to_publish = changes[workflow.destination]
-    edition = ground.state.edition(workflow.destination)
-    review = review_digest(edition.digest if edition is not None else "", to_publish)
     if step is Step.REQUEST:
-        return plan._replace(review=review)
-    if step is Step.APPROVE and workflow.review and review != ground.state.review:
+        return plan._replace(review=_reviewed(ground, to_publish), changes=len(next(iter(changes.values()))))
+    if step is Step.APPROVE and workflow.review and _reviewed(ground, to_publish) != ground.state.review:
         raise ProtocolError(400, INVALID_POSTED_DATA, CHANGED_SINCE)
     return plan._replace(changes=len(to_publish))
 
 
-def _placed(position: Position, changes: Sequence[Difference]) -> tuple[list[Placed], int]:
-    """Records with the timestamps that they will have, and the list's."""
+def _reviewed(ground: Ground, to_publish: Sequence[Difference]) -> str:
+    """What names the changes that are, or were, to be reviewed."""
+    edition = ground.state.edition(ground.workflow.destination)
+    return review_digest(edition.digest if edition is not None else "", to_publish)
+
+
+def _placed(
+    position: Position,
+    changes: Sequence[Difference],
+    live: Callable[[Content, int, Stored | None], tuple[str, str]],
+) -> Placed:
+    """Records with the timestamps that they will have; `live` makes the body and the ACL of one."""
     first = timestamps.following(position.timestamp, timestamps.now())
-    placed = []
-    for timestamp, (name, attributes, _) in enumerate(changes, first):
-        body = None if attributes is None else fragment({**attributes, "last_modified": timestamp}).decode()
-        placed.append(Placed(name, timestamp, body))
-    if placed:
-        return placed, placed[-1].timestamp
-    return placed, position.timestamp if position.number else first
+    rows = []
+    for timestamp, (name, content, before, _) in enumerate(changes, first):
+        if content is None:
+            body, grants = TOMBSTONE % (name, timestamp), NO_GRANTS
+        else:
+            body, grants = live(content, timestamp, before)
+        rows.append(made(Stored, (name, timestamp, content is None, body, grants)))
+    return Placed(rows, [change.before for change in changes])
+
+
+def _published(content: Content, timestamp: int, _before: Stored | None) -> tuple[str, str]:
+    """A record as it is published: what is signed is what is stored."""
+    return content.fragment(timestamp), NO_GRANTS
+
+
+def _restored(content: Content, timestamp: int, before: Stored | None) -> tuple[str, str]:
+    """A record of a source as it was published, with the ACL that it has."""
+    grants = before.grants if before is not None and not before.deleted else NO_GRANTS
+    return json.encode_text({**content.attributes, TIMESTAMP: timestamp}), grants
 
 
 def _as_stored(rows: Iterable[tuple[str, str]]) -> CanonicalList:

@@ -141,8 +141,7 @@ class Publisher:
         step, workflow = plan.step, plan.workflow
         old, new = change.old or {}, change.new
         metadata = old if step is Step.DELETE else new
-        if plan.restored:
-            await applying.restore(work, records_of(workflow.source), plan.restored)
+        await applying.place(work, records_of(workflow.source), plan.restored)
         for target, attributes in zip(plan.targets, signed.attributes, strict=True):
             if step is Step.DELETE and not await applying.is_there(work, target.path):
                 continue

@@ -8,23 +8,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from kintoun.model.kinds import RECORD
 from kintoun.model.paths import ListPath, Path
+from kintoun.model.tuples import made
 from kintoun.storage import Store
-from kintoun.storage.rows import Clock, Wanted
+from kintoun.storage.rows import Clock, Stored, Wanted
+
+Role = Literal["source", "preview", "destination"]
 
 NO_LIST = 0
 """In place of the number of a list that is not there."""
 
 _CHANGED = (
-    "SELECT s.id, s.deleted, s.body, p.deleted, p.body, d.deleted, d.body FROM object s"
+    "SELECT s.id, s.ts, s.deleted, s.body, s.grants, p.ts, p.deleted, p.body, p.grants,"
+    " d.ts, d.deleted, d.body, d.grants FROM object s"
     " LEFT JOIN object p ON p.list = $2 AND p.id = s.id LEFT JOIN object d ON d.list = $3 AND d.id = s.id"
     " WHERE s.list = $1 AND s.ts > $4 ORDER BY s.ts"
 )
 _MORE = (
-    "SELECT t.list, t.id, t.body FROM object t WHERE t.list IN ($2, $3) AND t.deleted = 0"
+    "SELECT t.list, t.id, t.ts, t.deleted, t.body, t.grants FROM object t"
+    " WHERE t.list IN ($2, $3) AND t.deleted = 0"
     " AND NOT EXISTS (SELECT 1 FROM object s WHERE s.list = $1 AND s.id = t.id)"
 )
 # In the order in which they were written: so they lie together, whatever their ids.
@@ -48,12 +53,17 @@ class Position(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """The bodies of what stands under one id, None where nothing does."""
+    """The rows that stand under one id, tombstones too, None where there is none."""
 
     id: str
-    source: str | None
-    preview: str | None
-    destination: str | None
+    source: Stored | None
+    preview: Stored | None
+    destination: Stored | None
+
+    def live(self, role: Role) -> Stored | None:
+        """The row of a live record."""
+        row: Stored | None = getattr(self, role)
+        return None if row is None or row.deleted else row
 
 
 def position_of(path: ListPath, clock: Clock | None) -> Position:
@@ -81,20 +91,30 @@ async def candidates(
     """
     rows = await store.fetch(_CHANGED, (source, preview, destination, since))
     found = [
-        Candidate(row[0], _live(row[1], row[2]), _live(row[3], row[4]), _live(row[5], row[6])) for row in rows
+        made(Candidate, (row[0], _row(row[0], row, 1), _row(row[0], row, 5), _row(row[0], row, 9)))
+        for row in rows
     ]
     if not since:
         more: dict[str, Candidate] = {}
-        for number, name, body in await store.fetch(_MORE, (source, preview, destination)):
+        for row in await store.fetch(_MORE, (source, preview, destination)):
+            name = row[1]
             known = more.get(name, Candidate(name, None, None, None))
-            role = {"preview": body} if number == preview else {"destination": body}
-            more[name] = known._replace(**role)
+            present = _row(name, row, 2)
+            if row[0] == preview:
+                more[name] = known._replace(preview=present)
+            else:
+                more[name] = known._replace(destination=present)
         found += more.values()
     return found
 
 
-def _live(deleted: int | None, body: str | None) -> str | None:
-    return body if deleted == 0 else None
+def _row(name: str, values: Sequence[Any], first: int) -> Stored | None:
+    """The row whose timestamp, deletion mark, body and ACL stand in `values` from the index `first` on."""
+    timestamp = values[first]
+    if timestamp is None:
+        return None
+    deleted, body, grants = values[first + 1 : first + 4]
+    return made(Stored, (name, timestamp, bool(deleted), body, grants))
 
 
 async def records(store: Store, number: int) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from kintoun.model.canonical import NotCanonical, canonical
 from kintoun.model.errors import INVALID_POSTED_DATA, ProtocolError
 
 RESERVED = "field 'deleted' cannot be signed: clients take it for a deletion"
+TIMESTAMP = "last_modified"
 
 
 def fragment(record: dict[str, Any]) -> bytes:
@@ -18,3 +19,27 @@ def fragment(record: dict[str, Any]) -> bytes:
         return canonical(record)
     except NotCanonical as error:
         raise ProtocolError(400, INVALID_POSTED_DATA, str(error)) from error
+
+
+class Content:
+    """What a record says, whenever that is written and wherever: all of it but its timestamp."""
+
+    __slots__ = ("_around", "attributes")
+
+    def __init__(self, attributes: dict[str, Any]) -> None:
+        self.attributes = attributes
+        self._around: tuple[str, str] | None = None
+
+    def fragment(self, timestamp: int) -> str:
+        """The canonical form under a timestamp (milliseconds). Raises ProtocolError when there is none."""
+        if self._around is None:
+            self._around = self._canonical()
+        before, after = self._around
+        return f'{before},"{TIMESTAMP}":{timestamp}{after}'
+
+    def _canonical(self) -> tuple[str, str]:
+        """What stands before the timestamp, which is never nothing because of the id, and what after it."""
+        before = {name: value for name, value in self.attributes.items() if name < TIMESTAMP}
+        after = {name: value for name, value in self.attributes.items() if name > TIMESTAMP}
+        rest = f",{fragment(after).decode()[1:]}" if after else "}"
+        return fragment(before).decode()[:-1], rest
