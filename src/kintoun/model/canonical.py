@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable
 from typing import Any, Literal
 
+import msgspec
+
 SAFE_INTEGER = 2**53 - 1
 """The largest integer that every client holds exactly; as far it goes below zero."""
 
@@ -24,9 +26,13 @@ _SENTENCES: dict[Rule, str] = {
     "surrogate": "field contains half of a surrogate pair",
 }
 
+_encode_plain = msgspec.json.Encoder(order="sorted").encode
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
 # What betrays, outside of strings and of literals, a value that may not be canonical.
 _SUSPECT = re.compile(r"[.eNI]|\d{16}")
+# The same of a text with every digit as "0", and nulls: that encoder writes NaN as one.
+_SUSPECT_PLAIN = (b".", b"0e", b"n", b"0" * 16)
+_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 
 
 class NotCanonical(ValueError):
@@ -40,6 +46,9 @@ class NotCanonical(ValueError):
 
 def canonical(value: Any) -> bytes:
     """The canonical form of a JSON value. Raises NotCanonical."""
+    plain = _plain(value)
+    if plain is not None:
+        return plain
     text = canonical_text(value)
     if "\\ud" in text or _SUSPECT.search(_outside_strings(text)):
         check(value)
@@ -76,6 +85,21 @@ def envelope(fragments: Iterable[bytes], timestamp: int) -> bytes:
     `timestamp` is the list's own (signing section 2.1).
     """
     return b'{"data":[%b],"last_modified":"%d"}' % (b",".join(fragments), timestamp)
+
+
+def _plain(value: Any) -> bytes | None:
+    """The canonical form of a value in which nothing has to be escaped or refused; None for others.
+
+    Most records are such values, and another encoder writes those in a fraction of the time.
+    """
+    try:
+        text = _encode_plain(value)
+    except (OverflowError, UnicodeEncodeError):
+        return None
+    if not text.isascii() or b"\\" in text or b"\x7f" in text:
+        return None
+    outside = b"".join(text.split(b'"')[::2]).translate(_DIGITS)
+    return None if any(mark in outside for mark in _SUSPECT_PLAIN) else text
 
 
 def _outside_strings(text: str) -> str:

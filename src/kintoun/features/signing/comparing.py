@@ -57,13 +57,13 @@ def review_digest(published: str, changes: Sequence[Difference]) -> str:
 
 
 def _content(row: Stored) -> Content:
-    attributes = json.decode(row.body.encode())
+    attributes = json.decode_stored(row.body)
     del attributes[TIMESTAMP]
     return Content(attributes)
 
 
 def _same(content: Content, row: Stored) -> bool:
-    return json.equal(_compared(content.attributes), _compared(json.decode(row.body.encode())))
+    return json.equal(_compared(content.attributes), _compared(json.decode_stored(row.body)))
 
 
 def _compared(attributes: dict[str, Any]) -> dict[str, Any]:

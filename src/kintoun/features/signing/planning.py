@@ -337,7 +337,7 @@ def _as_decoded(rows: Iterable[tuple[str, str]]) -> CanonicalList:
     def fragments() -> Iterator[tuple[str, bytes]]:
         for name, body in rows:
             try:
-                yield name, fragment(json.decode(body.encode()))
+                yield name, fragment(json.decode_stored(body))
             except ProtocolError:
                 yield name, b""
 

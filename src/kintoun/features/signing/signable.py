@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from kintoun.model.canonical import NotCanonical, canonical
@@ -9,6 +10,9 @@ from kintoun.model.errors import INVALID_POSTED_DATA, ProtocolError
 
 RESERVED = "field 'deleted' cannot be signed: clients take it for a deletion"
 TIMESTAMP = "last_modified"
+
+_STAND_IN = secrets.randbelow(9 * 10**14) + 10**14
+"""In the place of a timestamp: a number that nobody knows, so that no record has it anywhere else."""
 
 
 def fragment(record: dict[str, Any]) -> bytes:
@@ -35,11 +39,10 @@ class Content:
         if self._around is None:
             self._around = self._canonical()
         before, after = self._around
-        return f'{before},"{TIMESTAMP}":{timestamp}{after}'
+        return f"{before}{timestamp}{after}"
 
     def _canonical(self) -> tuple[str, str]:
-        """What stands before the timestamp, which is never nothing because of the id, and what after it."""
-        before = {name: value for name, value in self.attributes.items() if name < TIMESTAMP}
-        after = {name: value for name, value in self.attributes.items() if name > TIMESTAMP}
-        rest = f",{fragment(after).decode()[1:]}" if after else "}"
-        return fragment(before).decode()[:-1], rest
+        """What stands before the timestamp, and what after it."""
+        text = fragment({**self.attributes, TIMESTAMP: _STAND_IN}).decode()
+        before, _, after = text.partition(str(_STAND_IN))
+        return before, after
