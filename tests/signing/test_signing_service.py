@@ -7,7 +7,7 @@ import hashlib
 import json
 import sqlite3
 import time
-from base64 import b64decode, b64encode
+from base64 import b64decode, b64encode, urlsafe_b64decode
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,6 +114,20 @@ def test_a_digest_is_signed_as_its_data_would_be(running: Running) -> None:
     content_signature.verify(leaf_key(running, signed["x5u"]), DATA, signed["signature"])
 
 
+@pytest.mark.parametrize("scheme", [hashes.SHA256(), hashes.SHA384(), hashes.SHA512()])
+def test_a_digest_may_be_one_of_three_hashes(running: Running, scheme: hashes.HashAlgorithm) -> None:
+    digest = hashlib.new(scheme.name, DATA).digest()
+    (signed,) = json.loads(running.sign("/sign/hash", element(digest)).body)
+    verified_by_itself(leaf_key(running, signed["x5u"]), signed["signature"], scheme)
+
+
+def verified_by_itself(key: ec.EllipticCurvePublicKey, signature: str, scheme: hashes.HashAlgorithm) -> None:
+    """Verify a signature of `DATA` without the code under test."""
+    raw = urlsafe_b64decode(signature)
+    der = encode_dss_signature(int.from_bytes(raw[:48], "big"), int.from_bytes(raw[48:], "big"))
+    key.verify(der, DATA, ec.ECDSA(scheme))
+
+
 def test_without_a_key_id_the_first_of_the_caller_signs_and_the_order_is_kept(running: Running) -> None:
     answer = running.sign("/sign/data", element(keyid="bare"), element())
     bare, first = json.loads(answer.body)
@@ -139,6 +156,10 @@ def test_a_key_in_hardware_signs_data_and_digests(token: Token, tmp_path: Path) 
     for target, data in (("/sign/data", DATA), ("/sign/hash", digest)):
         (signed,) = json.loads(running.sign(target, element(data)).body)
         content_signature.verify(token.public_key, DATA, signed["signature"])
+    for scheme in (hashes.SHA256(), hashes.SHA512()):
+        shorter_or_longer = hashlib.new(scheme.name, DATA).digest()
+        (signed,) = json.loads(running.sign("/sign/hash", element(shorter_or_longer)).body)
+        verified_by_itself(token.public_key, signed["signature"], scheme)
     assert json.loads(running.send("GET", "/__heartbeat__").body)["hsmAccessible"] is True
     running.nonces.close()
 
@@ -257,11 +278,11 @@ def test_what_is_asked_for_is_what_was_sent(inputs: list[bytes]) -> None:
     assert [each.data for each in asked.read(body, 5, digests=False)] == inputs
 
 
-@pytest.mark.parametrize("size", [10, 32, 47, 64])
+@pytest.mark.parametrize("size", [10, 20, 31, 47, 49, 65])
 def test_a_digest_of_another_size_is_a_400(running: Running, size: int) -> None:
     answer = running.sign("/sign/hash", element(b"x" * size))
     assert answer.status == 400
-    assert b"a digest has 48 bytes" in answer.body
+    assert f"a digest has 32 or 48 or 64 bytes, input has {size}".encode() in answer.body
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "text/plain", ""])

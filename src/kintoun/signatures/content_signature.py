@@ -8,7 +8,7 @@ from typing import Literal
 
 from cryptography.exceptions import InvalidSignature as Refuted
 from cryptography.hazmat.primitives.asymmetric import ec, utils
-from cryptography.hazmat.primitives.hashes import SHA384
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 
 PREFIX = b"Content-Signature:\x00"
 SIZE = 48
@@ -33,7 +33,9 @@ Reason = Literal[
 ]
 """Why something signed is not believed."""
 
-_HASH = ec.ECDSA(utils.Prehashed(SHA384()))
+_SCHEMES = {each.digest_size: ec.ECDSA(utils.Prehashed(each)) for each in (SHA256(), SHA384(), SHA512())}
+DIGESTS = tuple(_SCHEMES)
+"""Bytes of the digests that can be signed: of SHA-256, SHA-384 and SHA-512."""
 
 
 class InvalidSignature(Exception):
@@ -57,8 +59,11 @@ def sign(key: ec.EllipticCurvePrivateKey, data: bytes) -> str:
 
 
 def sign_digest(key: ec.EllipticCurvePrivateKey, hashed: bytes) -> str:
-    """The content signature of what has this SHA-384 digest, by a key on P-384."""
-    r, s = utils.decode_dss_signature(key.sign(hashed, _HASH))
+    """The signature of what has this digest, by a key on P-384.
+
+    A content signature is one of a SHA-384 digest. Of a longer one ECDSA takes the first 384 bits.
+    """
+    r, s = utils.decode_dss_signature(key.sign(hashed, _SCHEMES[len(hashed)]))
     return encode(r.to_bytes(SIZE, "big") + s.to_bytes(SIZE, "big"))
 
 
@@ -68,11 +73,11 @@ def verify(key: ec.EllipticCurvePublicKey, data: bytes, signature: str) -> None:
 
 
 def verify_digest(key: ec.EllipticCurvePublicKey, hashed: bytes, signature: str) -> None:
-    """Raise InvalidSignature unless `signature` is of what has this SHA-384 digest, by a key on P-384."""
+    """Raise InvalidSignature unless `signature` is of what has this digest, by a key on P-384."""
     raw = decode(signature)
     der = utils.encode_dss_signature(int.from_bytes(raw[:SIZE], "big"), int.from_bytes(raw[SIZE:], "big"))
     try:
-        key.verify(der, hashed, _HASH)
+        key.verify(der, hashed, _SCHEMES[len(hashed)])
     except Refuted:
         raise InvalidSignature("signature", "the signature is not of this data by this key") from None
 

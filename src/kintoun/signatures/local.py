@@ -46,7 +46,7 @@ class LocalSigner:
         return await self.sign_digest(await asyncio.to_thread(content_signature.digest, data))
 
     async def sign_digest(self, digest: bytes) -> Signature:
-        """Sign what has this SHA-384 digest, prefix included. Raises SignerUnavailable."""
+        """Sign what has this digest, prefix included. Raises SignerUnavailable."""
         held = await self._current()
         signature = await asyncio.to_thread(content_signature.sign_digest, held.key, digest)
         x5u = held.vouched.x5u if held.vouched is not None else self._x5u or ""

@@ -56,7 +56,7 @@ class Pkcs11Signer:
         return await self.sign_digest(await asyncio.to_thread(content_signature.digest, data))
 
     async def sign_digest(self, digest: bytes) -> Signature:
-        """Sign what has this SHA-384 digest, prefix included. Raises SignerUnavailable."""
+        """Sign what has this digest, prefix included. Raises SignerUnavailable."""
         believed = await self.vouched()
         raw = await self._call(digest)
         signature = content_signature.encode(raw)
@@ -110,7 +110,9 @@ class Pkcs11Signer:
         return self._signed(digest)
 
     def _signed(self, digest: bytes) -> bytes:
-        signed: bytes = self._key.sign(digest, mechanism=pkcs11.Mechanism.ECDSA)
+        # No more counts on P-384, and there are modules that refuse more.
+        hashed = digest[: content_signature.SIZE]
+        signed: bytes = self._key.sign(hashed, mechanism=pkcs11.Mechanism.ECDSA)
         return signed
 
     def _open(self) -> None:

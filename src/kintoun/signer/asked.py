@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from kintoun.signatures.content_signature import DIGESTS
+
 LEAST_BODY = 10
 LEAST_DATA = 10
-DIGEST = 48
-"""Bytes of a SHA-384 digest, the only one that keys on P-384 sign."""
-
 _FOREIGN = re.compile(rb"[^A-Za-z0-9+/=]")
 
 
@@ -55,8 +54,9 @@ def _asked(n: int, element: _Element, digests: bool) -> Asked:
     if not element.input:
         raise Refused(400, f"missing input in signature request {n}")
     data = _decoded(element.input)
-    if digests and len(data) != DIGEST:
-        raise Refused(400, f"signature request {n}: a digest has {DIGEST} bytes, input has {len(data)}")
+    if digests and len(data) not in DIGESTS:
+        sizes = " or ".join(map(str, DIGESTS))
+        raise Refused(400, f"signature request {n}: a digest has {sizes} bytes, input has {len(data)}")
     if len(data) < LEAST_DATA:
         raise Refused(400, f"signature request {n}: input has {len(data)} bytes, the least is {LEAST_DATA}")
     return Asked(data, element.keyid)

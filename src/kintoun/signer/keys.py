@@ -37,7 +37,7 @@ class Key:
         return await self._described(await self._holder.sign(data))
 
     async def sign_digest(self, digest: bytes) -> Signature:
-        """Sign the SHA-384 digest of data that had its prefix already. Raises SignerUnavailable."""
+        """Sign the digest of data that had its prefix already. Raises SignerUnavailable."""
         return await self._described(await self._holder.sign_digest(digest))
 
     async def _described(self, signature: Signature) -> Signature:
