@@ -158,13 +158,20 @@ def key_file(directory: Path) -> str:
 
 @asynccontextmanager
 async def at_desk(
-    url: str, directory: Path, *plugins: Plugin, features: Sequence[str] = (), **changes: Any
+    url: str,
+    directory: Path,
+    *plugins: Plugin,
+    features: Sequence[str] = (),
+    access: Mapping[str, list[str]] | None = None,
+    **changes: Any,
 ) -> AsyncIterator[Desk]:
-    """A desk on an empty database; `changes` are to the section of the feature."""
+    """A desk on an empty database; `access` is given besides, `changes` are to the section of the feature."""
     section = SigningSettings(local=[Local(name="test", private_key=key_file(directory))], resources=BUCKETS)
     section = replace(section, **{"to_review_enabled": True, **changes})
     settings = settings_for(url, sections={"signing": section})
-    settings = replace(settings, features=[*settings.features, *features])
+    settings = replace(
+        settings, features=[*settings.features, *features], access={**settings.access, **(access or {})}
+    )
     signing = Signing()
     async with opened(settings, signing, *plugins) as app:
         desk = Desk(app, signing)

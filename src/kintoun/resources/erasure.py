@@ -6,6 +6,7 @@ from kintoun.http.answers import Answer, json_answer
 from kintoun.http.requests import Request
 from kintoun.model import json
 from kintoun.model.changes import Change
+from kintoun.model.errors import FORBIDDEN, ProtocolError
 from kintoun.model.kinds import GROUP, KINDS
 from kintoun.model.paths import ListPath, Path
 from kintoun.model.permissions import acl_text, parse_acl
@@ -46,8 +47,8 @@ async def _erase(work: Work, principal: str) -> None:
     # Parents first: what is below them goes with them.
     for path in sorted(only_his, key=lambda path: (len(path.ids), KINDS.index(path.kind), path.ids)):
         own = await _locked(work, path)
-        if own is not None:
-            await remove(work, path, own, None)
+        if own is not None and not await _removed(work, path, own):
+            others.append(path)
     for path in others:
         own = await _locked(work, path)
         if own is not None:
@@ -60,6 +61,20 @@ async def _erase(work: Work, principal: str) -> None:
             attributes = json.decode(own.body.encode())
             attributes["members"] = [member for member in attributes["members"] if member != principal]
             await _rewrite(work, path, own, attributes, own.grants)
+
+
+async def _removed(work: Work, path: Path, own: Stored) -> bool:
+    """Remove an object, unless a feature forbids it, as of a bucket that others publish to: then it stays."""
+    mark, told = work.unit.mark(), len(work.context.changes)
+    try:
+        await remove(work, path, own, None)
+    except ProtocolError as error:
+        if error.errno != FORBIDDEN:
+            raise
+        work.unit.rollback(mark)
+        del work.context.changes[told:]
+        return False
+    return True
 
 
 async def _locked(work: Work, path: Path) -> Stored | None:

@@ -19,6 +19,7 @@ from kintoun.features.signing.applying import SIGNER_USER
 from kintoun.features.signing.attesting import Attestation
 from kintoun.features.signing.chains import MIGRATIONS, Chains, base_url
 from kintoun.features.signing.creating import creator
+from kintoun.features.signing.forgetting import forget_user
 from kintoun.features.signing.guarding import Guard
 from kintoun.features.signing.inspecting import Inspector
 from kintoun.features.signing.naming import Naming
@@ -71,6 +72,7 @@ class Signing(Plugin):
         registry.react(reactions.react, COLLECTION, RECORD)
         # Before the others, who may have to say more of what this one adds.
         service.widen.insert(0, reactions.widen)
+        service.erase.insert(0, forget_user)
         registry.heartbeat(CAPABILITY, signers.check)
         self._watch(registry, signers, Inspector(service.store, resources, signers, chains))
         registry.background(Renewal(settings).renew, lease=LEASE)
