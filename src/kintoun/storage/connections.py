@@ -10,6 +10,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import asyncpg
@@ -61,11 +62,14 @@ class Connection:
     def __init__(self, raw: Any) -> None:
         self.raw = raw
         self._prepared: OrderedDict[str, Any] = OrderedDict()
+        self._numbers = count()
 
     async def fetch(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
         statement = self._prepared.get(sql)
         if statement is None:
-            statement = self._prepared[sql] = await self.raw.prepare(sql)
+            # It takes a name for it to stay: one without would be parsed and planned for every execution.
+            name = f"kintoun_{next(self._numbers)}"
+            statement = self._prepared[sql] = await self.raw.prepare(sql, name=name)
             if len(self._prepared) > _STATEMENTS:
                 self._prepared.popitem(last=False)
         rows: list[Any] = await statement.fetch(*args)
