@@ -113,7 +113,7 @@ class Ground:
 
     def write(self, path: str, n: int) -> None:
         """One write that tells when it was asked for."""
-        self.put(f"{path}/r{n}", {"data": {"sent": time.monotonic_ns(), "title": "x" * 100}})
+        self.put(f"{path}/r{n}", {"data": {"sent": time.time_ns(), "title": "x" * 100}})
 
     def settle(self) -> None:
         """Wait until the server has nothing to do, as after many have left at once."""

@@ -19,9 +19,9 @@ def _nothing(self: feeds.Feed, timestamp: int) -> list[Row]:
     return []
 
 
-def _latest(self: feeds.Feed, segment: Segment, visible: object) -> None:
+async def _latest(self: feeds.Feed, segment: Segment, visible: object) -> None:
     rows: Sequence[Row] = list(segment.rows)
-    _send(self, segment._replace(rows=rows[-1:]), visible)  # type: ignore[arg-type]
+    await _send(self, segment._replace(rows=rows[-1:]), visible)  # type: ignore[arg-type]
 
 
 async def _skipped(self: streams.Stream, track: streams.Track, to: int = 0) -> None:

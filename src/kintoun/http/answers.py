@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple, Protocol
 
 from kintoun.model import json
@@ -24,6 +24,23 @@ class Stream(Protocol):
     async def __anext__(self) -> bytes: ...
 
     async def aclose(self) -> None: ...
+
+
+Push = Callable[[bytes], bool]
+"""Sends bytes at once. Returns False, and sends nothing, when the client has to be waited for."""
+
+
+class Pushing:
+    """What a stream derives from that can do more than be read from.
+
+    While its reader waits for the next part the stream may `push` parts itself, where the server can do that:
+    nobody has to be woken for them.
+    """
+
+    __slots__ = ("push",)
+
+    def __init__(self) -> None:
+        self.push: Push | None = None
 
 
 class Answer:

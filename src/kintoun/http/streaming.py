@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from granian._granian import RSGIProtocolClosed as ProtocolClosed
 
-from kintoun.http.answers import Streamed
+from kintoun.http.answers import Pushing, Streamed
 from kintoun.http.connections import Connections, State
 
 log = structlog.get_logger()
@@ -29,25 +29,41 @@ class Stalled(Exception):
     """A client does not read what it asked for."""
 
 
-class Pace:
-    """Holds back what one client is sent until it has taken what it was sent before."""
+class Outlet:
+    """Sends one client what it asked for, no faster than it takes it."""
 
-    def __init__(self, connections: Connections, scope: Any, endless: bool) -> None:
+    __slots__ = ("_connections", "_endless", "_ends", "_most", "_multiplexed", "_transport", "_unseen")
+
+    def __init__(self, connections: Connections, scope: Any, transport: Any, endless: bool) -> None:
         self._connections = connections
         self._ends = scope.server, scope.client
         self._multiplexed = scope.http_version == "2"
+        self._transport = transport
         self._endless = endless
+        self._most = MULTIPLEXED_BYTES if self._multiplexed else LOOK_BYTES
         self._unseen = 0
 
-    async def sent(self, size: int) -> None:
-        """Wait until more may be sent after `size` bytes. Raises Stalled."""
-        self._unseen += size
-        if self._multiplexed:
-            if self._endless and self._unseen > MULTIPLEXED_BYTES:
-                raise Stalled
-        elif self._unseen >= LOOK_BYTES:
+    def push(self, data: bytes) -> bool:
+        """Send bytes without waiting: see `http.answers.Pushing`."""
+        unseen = self._unseen + len(data)
+        if unseen >= self._most:
+            return False
+        self._unseen = unseen
+        # The transport has taken them when it returns. Of a client that has gone we are told otherwise.
+        self._transport.send_bytes(data)
+        return True
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes, and wait until more may be sent. Raises Stalled."""
+        await self._transport.send_bytes(data)
+        self._unseen += len(data)
+        if self._unseen < self._most:
+            return
+        if not self._multiplexed:
             await self._room()
             self._unseen = 0
+        elif self._endless:
+            raise Stalled
 
     async def _room(self) -> None:
         loop = asyncio.get_running_loop()
@@ -71,12 +87,27 @@ class Pace:
             self._connections.cut(state)
 
 
+class _Leave:
+    """Breaks off what one task sends: once, whoever wants it to."""
+
+    __slots__ = ("left", "task")
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self.task = task
+        self.left = False
+
+    def __call__(self, _: object = None) -> None:
+        if not self.left:
+            self.left = True
+            self.task.cancel()
+
+
 class Streams:
     """Sends streamed answers, and breaks off those that never end when the worker does."""
 
     def __init__(self) -> None:
         self._connections = Connections()
-        self._endless: set[asyncio.Task[Any]] = set()
+        self._endless: set[_Leave] = set()
         self._ended = False
         self.stalled = 0
         """How many clients were cut off because they did not read."""
@@ -84,48 +115,53 @@ class Streams:
     def end(self) -> None:
         """Break off the answers that never end, present and future."""
         self._ended = True
-        for task in self._endless:
-            task.cancel()
+        for leave in self._endless:
+            leave()
 
     async def send(self, scope: Any, protocol: Any, answer: Streamed, headers: list[tuple[str, str]]) -> None:
         """Send an answer until it ends, its client goes, or the worker ends."""
         task = asyncio.current_task()
         assert task is not None, "requests are served in tasks"
-        pace = Pace(self._connections, scope, answer.endless)
-        gone: Any = None
-
-        def leave(_: object) -> None:
-            task.cancel()
-
+        leave = _Leave(task)
+        gone = outlet = None
         try:
             if answer.endless:
-                self._endless.add(task)
+                self._endless.add(leave)
                 if scope.http_version != "2" and not self._ended:
                     headers.append(("Connection", "close"))
             transport = protocol.response_stream(answer.status, headers)
+            outlet = Outlet(self._connections, scope, transport, answer.endless)
             gone = protocol.client_disconnect()
             gone.add_done_callback(leave)
             if not (answer.endless and self._ended):
-                await self._pass_on(answer, transport, pace)
+                await self._pass_on(answer, outlet)
         except asyncio.CancelledError:
-            if gone is None or not (gone.done() or (self._ended and answer.endless)) or task.uncancel():
+            if not leave.left or task.uncancel():
                 raise  # somebody else wants it to end
         except Stalled:
             self.stalled += 1
-            pace.cut()
+            if outlet is not None:
+                outlet.cut()
         except ProtocolClosed:
             pass
         except Exception:
             log.exception("a streamed answer broke off")
-            pace.cut()  # what ends as if it were complete must be
+            if outlet is not None:
+                outlet.cut()  # what ends as if it were complete must be
         finally:
-            self._endless.discard(task)
+            self._endless.discard(leave)
             if gone is not None:
                 gone.remove_done_callback(leave)
                 gone.cancel()
             await answer.stream.aclose()
 
-    async def _pass_on(self, answer: Streamed, transport: Any, pace: Pace) -> None:
-        async for part in answer.stream:
-            await transport.send_bytes(part)
-            await pace.sent(len(part))
+    async def _pass_on(self, answer: Streamed, outlet: Outlet) -> None:
+        pushing = answer.stream if isinstance(answer.stream, Pushing) else None
+        try:
+            if pushing is not None:
+                pushing.push = outlet.push
+            async for part in answer.stream:
+                await outlet.send(part)
+        finally:
+            if pushing is not None:
+                pushing.push = None  # the answer is complete when nobody holds its transport any more

@@ -29,6 +29,9 @@ REST, LONGEST_REST = 15, 1.0
 """How many times as long as it took to send something a feed rests, and how many seconds at most: who writes
 without a pause is not kept from it by those who follow."""
 
+SLICE = 200
+"""Followers that are sent something before others have their turn."""
+
 BURST_SECONDS = 5.0
 """How much rest it may owe: the first of many commits are sent at once."""
 
@@ -186,12 +189,6 @@ class Feed:
         if early > 0:
             await asyncio.sleep(early)
 
-    async def _tire(self, began: float) -> None:
-        """Find out how long it takes to send what was pushed, and rest accordingly."""
-        await asyncio.sleep(0)  # the followers have their turn
-        now = time.monotonic()
-        self._rested = max(self._rested, now) + min((now - began) * REST, LONGEST_REST)
-
     async def _read(self) -> bool:
         """Read a page and send it; returns whether there is more to be read."""
         async with self.lock:
@@ -218,10 +215,7 @@ class Feed:
             segment = Segment(began, target, 0, rows)
         caught_up = not more and target >= clock.timestamp
         if segment.end > began:
-            visible = await self._visible(segment)
-            sending = time.monotonic()
-            self._send(segment, visible)
-            await self._tire(sending)
+            await self._send(segment, await self._visible(segment))
         return not caught_up
 
     async def _visible(self, segment: Segment) -> dict[View, dict[str, int]]:
@@ -235,16 +229,28 @@ class Feed:
                     visible[view] = {row[1]: row[2] for row in rows}
         return visible
 
-    def _send(self, segment: Segment, visible: Mapping[View, Mapping[str, int]]) -> None:
+    async def _send(self, segment: Segment, visible: Mapping[View, Mapping[str, int]]) -> None:
         self.position, self.until = segment.end, segment.until
         self._kept.append(segment)
         self._kept_rows += len(segment.rows)
         while len(self._kept) > KEPT_SEGMENTS or (self._kept_rows > KEPT_ROWS and self._kept):
             self._kept_rows -= len(self._kept.popleft().rows)
-        size = 0
+        parts = []
         for view in tuple(self._views.values()):
-            size += view.push(segment, visible.get(view, None if segment.rows else {}))
-        self._pushed(size, max(0.0, (timestamps.now() - segment.end) / 1000))
+            data = view.render(segment, visible.get(view, None if segment.rows else {}))
+            if data is not None:
+                parts.append((data, tuple(view.followers)))
+        self._pushed(sum(len(data) for data, _ in parts), max(0.0, (timestamps.now() - segment.end) / 1000))
+        took = 0.0
+        for data, followers in parts:
+            for first in range(0, len(followers), SLICE):
+                began = time.perf_counter()
+                for follower in followers[first : first + SLICE]:
+                    follower.push(segment, data)
+                took += time.perf_counter() - began
+                await asyncio.sleep(0)  # others have their turn
+        now = time.monotonic()
+        self._rested = max(self._rested, now) + min(took * REST, LONGEST_REST)
 
     def _start_anew(self, clock: Clock | None) -> None:
         """The list was deleted, and perhaps made again: nobody who followed it is in step."""

@@ -15,6 +15,7 @@ from kintoun.features.live.events import place_of, position
 from kintoun.features.live.feeds import AGAIN_SECONDS, PAGE_ROWS, Feed, changes_page, standing_clock
 from kintoun.features.live.rights import Rights
 from kintoun.features.live.views import Look, Segment, View
+from kintoun.http.answers import Pushing
 from kintoun.http.requests import Request
 from kintoun.model import json
 from kintoun.model.errors import MISSING_AUTH_TOKEN, ProtocolError, invalid
@@ -53,6 +54,8 @@ class Track:
 
     def push(self, segment: Segment, data: bytes) -> None:
         """What the list's feed sends to its followers."""
+        if not self.follows or self.at[0] != segment.start:
+            return
         self.at = segment.end, segment.until
         if data:
             self.stream.put(data)
@@ -75,15 +78,16 @@ class Track:
         self.at = self.sent
 
 
-class Stream:
+class Stream(Pushing):
     """The body of a live answer: see `http.answers.Stream`."""
 
     __slots__ = (
-        "_beat", "_buffer", "_ended", "_first", "_hub", "_shown", "_size", "_wake",
+        "_beat", "_buffer", "_ended", "_first", "_hub", "_size", "_told", "_wake",
         "address", "doubtful", "due", "expires", "lagged", "request", "tracks", "user",
     )  # fmt: skip
 
     def __init__(self, hub: Hub, request: Request, user: str | None, address: str) -> None:
+        super().__init__()
         self._hub = hub
         self.request = request
         self.user = user
@@ -99,7 +103,8 @@ class Stream:
         self._beat = False
         self._ended: bytes | None = None
         self._first = events.retry(hub.retry_seconds())
-        self._shown = ""
+        self._told = False
+        """Whether the reader was told of any place."""
         self._wake: asyncio.Future[None] | None = None
 
     def __aiter__(self) -> Stream:
@@ -109,6 +114,8 @@ class Stream:
 
     def put(self, data: bytes) -> None:
         """Send bytes, as soon as the reader takes them."""
+        if self._idle() and self._pushed(data):
+            return
         self._buffer.append(data)
         self._size += len(data)
         if self._size > self._hub.settings.buffer_bytes and self._wake is None:
@@ -123,6 +130,8 @@ class Stream:
 
     def beat(self) -> None:
         """Show that the stream is there."""
+        if self._idle() and self._in_place() and self.push is not None and self.push(events.HEARTBEAT):
+            return
         self._beat = True
         self.stir()
 
@@ -144,6 +153,33 @@ class Stream:
         """Look at what is to be done."""
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
+
+    def _idle(self) -> bool:
+        """Whether nothing is to be done, and who sends the answer waits."""
+        return self._wake is not None and not self._wake.done()
+
+    def _pushed(self, data: bytes) -> bool:
+        """Send bytes at once, if that can be done."""
+        if self.push is None or not self.push(self._placed(data)):
+            return False
+        self._mark()
+        return True
+
+    def _placed(self, data: bytes) -> bytes:
+        """Events, and how far the reader is with them if they do not tell it by their own ids."""
+        if len(self.tracks) == 1 and self.tracks[0].look.form == "plain":
+            return data
+        return data + events.place_only(self._place())
+
+    def _mark(self) -> None:
+        """The reader was sent all there is, and told how far it is."""
+        self._told = True
+        for track in self.tracks:
+            track.sent = track.at
+
+    def _in_place(self) -> bool:
+        """Whether the reader knows how far it is."""
+        return self._told and all(track.sent == track.at for track in self.tracks)
 
     # Called by who sends the answer
 
@@ -182,29 +218,21 @@ class Stream:
 
     def _take(self) -> bytes:
         """What waits, to the end: the parts of a commit stay together."""
-        data = self._first + b"".join(self._buffer)
+        data = self._first + self._placed(b"".join(self._buffer))
         self._first = b""
         self._buffer.clear()
         self._size = 0
-        self._shown = ""
-        for track in self.tracks:
-            track.sent = track.at
-        if len(self.tracks) > 1 or self.tracks[0].look.form != "plain":
-            self._shown = self._place()
-            data += events.place_only(self._shown)
+        self._mark()
         return data
 
     def _here(self) -> bytes:
         """A sign of life, and with it the place if it moved without anything to show for it."""
         self._beat = False
         first, self._first = self._first, b""
-        place = self._place()
-        if place == self._shown:
+        if self._in_place():
             return first + events.HEARTBEAT
-        for track in self.tracks:
-            track.sent = track.at
-        self._shown = place
-        return first + events.place_only(place)
+        self._mark()
+        return first + events.place_only(self._place())
 
     def _place(self) -> str:
         return place_of([position(*track.at) for track in self.tracks])

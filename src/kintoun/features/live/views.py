@@ -129,7 +129,9 @@ class Own:
 class Follower(Protocol):
     """Somebody who is sent what a view shows."""
 
-    def push(self, segment: Segment, data: bytes) -> None: ...
+    def push(self, segment: Segment, data: bytes) -> None:
+        """Send it what comes next. Whoever is not where the segment begins has been sent it already."""
+        ...
 
     def lose(self) -> None:
         """It cannot be told what changed: start over."""
@@ -145,8 +147,8 @@ class View:
         self.own: Own | None = None
         """Of readers who do not see all; None before it is known what they see."""
 
-    def push(self, segment: Segment, visible: Mapping[str, int] | None) -> int:
-        """Send a segment to the followers; returns how many bytes that made.
+    def render(self, segment: Segment, visible: Mapping[str, int] | None) -> bytes | None:
+        """What the followers are sent of a segment; None when they cannot be told and start over.
 
         `visible` are the timestamps of what they may see, for those who do not see all.
         """
@@ -154,9 +156,6 @@ class View:
             if self.own is None or visible is None:
                 for follower in tuple(self.followers):
                     follower.lose()
-                return 0
+                return None
             self.own.visible = visible
-        data = self.look.render(segment, self.own)
-        for follower in tuple(self.followers):
-            follower.push(segment, data)
-        return len(data)
+        return self.look.render(segment, self.own)
