@@ -205,14 +205,30 @@ def live(engines: list[str], streams: list[str], commits: int, seconds: float, r
         table.add_row(each.engine, f"{each.streams}", memory, *times, f"{each.missing}", f"{each.cpu_us:.1f}")
     console.print(table)
     table = Table(
-        "engine", "writes to", "streams", "writes/s", "beside", "slower", "µs of CPU", "beside", "more"
+        "engine",
+        "writes to",
+        "writers",
+        "streams",
+        "writes/s",
+        "beside",
+        "slower",
+        "µs of CPU",
+        "beside",
+        "more",
     )
     for one in slowed:
         (rate, cost), (rate_beside, cost_beside) = one.alone, one.beside
         slower, more = f"{100 * (1 - rate_beside / rate):.0f} %", f"{100 * (cost_beside / cost - 1):.0f} %"
         rates = f"{rate:.0f}", f"{rate_beside:.0f}", slower
         table.add_row(
-            one.engine, one.what, f"{one.streams}", *rates, f"{cost:.0f}", f"{cost_beside:.0f}", more
+            one.engine,
+            one.what,
+            f"{one.writers}",
+            f"{one.streams}",
+            *rates,
+            f"{cost:.0f}",
+            f"{cost_beside:.0f}",
+            more,
         )
     console.print(table)
     console.print(f"load after: {live_streams.load()}")

@@ -7,15 +7,17 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import httpx
 
+from bench.load import Plan, run_load
 from bench.processes import ProcessTree
 from tests.support.ports import free_port
 from tests.support.postgres import Postgres
@@ -23,7 +25,11 @@ from tests.support.postgres import Postgres
 AUTH = ("bench", "bench")
 RECORDS = "/v1/buckets/b/collections/c/records"
 OTHER = "/v1/buckets/b/collections/d/records"
-WRITERS = 4
+WRITERS = 1, 16
+"""Connections that write, one request at a time each."""
+
+PAUSE_SECONDS = 1.0
+"""Between commits that are timed: what is written without a pause is gathered, which is not meant here."""
 
 _CONFIGURATION = """\
 features = ["basicauth", "live"]
@@ -66,6 +72,7 @@ class Slowdown:
 
     engine: str
     what: str
+    writers: int
     streams: int
     alone: tuple[float, float]
     beside: tuple[float, float]
@@ -188,16 +195,17 @@ def reach(ground: Ground, streams: int, commits: int) -> Reach:
     try:
         ground.settle()
         rss = ground.tree.worker_rss_bytes()
-        before = ground.tree.cpu_seconds()
-        medians, nineties, worst, missing = [], [], 0, 0
+        medians, nineties, worst, missing, cpu = [], [], 0, 0, 0.0
         for n in range(commits):
+            time.sleep(PAUSE_SECONDS)
+            before = ground.tree.cpu_seconds()
             audience.expect(1)
             ground.write(RECORDS, n)
             half, most, last, lost = audience.heard()
+            cpu += ground.tree.cpu_seconds() - before
             medians.append(half)
             nineties.append(most)
             worst, missing = max(worst, last), missing + lost
-        cpu = ground.tree.cpu_seconds() - before
     finally:
         audience.close()
         ground.settle()
@@ -207,40 +215,47 @@ def reach(ground: Ground, streams: int, commits: int) -> Reach:
     )  # fmt: skip
 
 
-def writes_per_second(ground: Ground, path: str, seconds: float) -> tuple[float, float]:
-    """How many writes a few writers make who do nothing else, and the server's CPU for each in µs."""
-    done = [0] * WRITERS
+def writes_per_second(ground: Ground, path: str, writers: int, seconds: float) -> tuple[float, float]:
+    """How many writes some connections make that do nothing else, and the server's CPU for each in µs."""
     before = ground.tree.cpu_seconds()
-    end = time.monotonic() + seconds
-
-    def write(number: int) -> None:
-        with httpx.Client(base_url=f"http://127.0.0.1:{ground.port}", auth=AUTH, timeout=60) as client:
-            while time.monotonic() < end:
-                client.put(f"{path}/w{number}", json={"data": {"n": done[number]}}).raise_for_status()
-                done[number] += 1
-
-    threads = [threading.Thread(target=write, args=(n,)) for n in range(WRITERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(done) / seconds, (ground.tree.cpu_seconds() - before) / max(1, sum(done)) * 1e6
+    requests = [_put(ground.port, f"{path}/w{n % writers}", {"data": {"n": n}}) for n in range(1000)]
+    result = run_load(Plan("127.0.0.1", ground.port, writers, seconds, requests))
+    assert not result.wrong + result.lost, f"a write failed: {result.first_error}"
+    return result.per_second, (ground.tree.cpu_seconds() - before) / result.completed * 1e6
 
 
-def slowdown(ground: Ground, what: str, path: str, streams: int, seconds: float, rounds: int) -> Slowdown:
+def _put(port: int, path: str, body: object) -> str:
+    """A request of the writers, who replace their records again and again."""
+    text = json.dumps(body)
+    credentials = b64encode(":".join(AUTH).encode()).decode()
+    return (
+        f"PUT {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Basic {credentials}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n{text}"
+    )
+
+
+def slowdown(
+    ground: Ground, what: str, path: str, writers: int, streams: int, seconds: float, rounds: int
+) -> Slowdown:
     """Writes to a path with streams of RECORDS open, and without, in turn."""
     alone, beside = [], []
+    for n in range(writers):
+        ground.put(f"{path}/w{n}", {"data": {}})
     for _ in range(rounds):
-        alone.append(writes_per_second(ground, path, seconds))
+        alone.append(writes_per_second(ground, path, writers, seconds))
         audience = Audience(ground, streams)
         try:
             audience.expect("drain")
-            beside.append(writes_per_second(ground, path, seconds))
+            ground.settle()
+            beside.append(writes_per_second(ground, path, writers, seconds))
         finally:
             audience.close()
             ground.settle()
-    middle = rounds // 2
-    return Slowdown(ground.engine, what, streams, sorted(alone)[middle], sorted(beside)[middle])
+    return Slowdown(ground.engine, what, writers, streams, _median(alone), _median(beside))
+
+
+def _median(rounds: list[tuple[float, float]]) -> tuple[float, float]:
+    return median(rate for rate, _ in rounds), median(cost for _, cost in rounds)
 
 
 def run(
@@ -259,8 +274,8 @@ def run(
                 say(f"{ground.engine}: {number} streams")
                 reached.append(reach(ground, number, commits))
             say(f"{ground.engine}: writers beside 1,000 streams")
-            slowed.append(slowdown(ground, "another list", OTHER, 1000, seconds, rounds))
-            slowed.append(slowdown(ground, "the list that is followed", RECORDS, 1000, seconds, rounds))
+            for what, path in (("another list", OTHER), ("the list that is followed", RECORDS)):
+                slowed += [slowdown(ground, what, path, each, 1000, seconds, rounds) for each in WRITERS]
     return reached, slowed
 
 

@@ -25,15 +25,20 @@ log = structlog.get_logger()
 PAGE_ROWS = 1000
 """Changes that are read at once."""
 
-REST, LONGEST_REST = 15, 1.0
-"""How many times as long as it took to send something a feed rests, and how many seconds at most: who writes
-without a pause is not kept from it by those who follow."""
+BELOW = 5
+"""How many times as long as we take to hand on what is sent it takes in all, with the server below us and the
+kernel."""
 
-SLICE = 200
-"""Followers that are sent something before others have their turn."""
+SHARE, LONGEST_REST = 1 / 25, 1.0
+"""The part of its time that a feed may spend on sending, and how many seconds it rests for one change:
+at most: whoever writes without a pause is not kept from it by those who follow."""
 
-BURST_SECONDS = 5.0
-"""How much rest it may owe: the first of many commits are sent at once."""
+SLICE, LONGEST_PAUSE = 200, 0.005
+"""Followers that are sent something at once, and how many seconds at most it is waited before the next: their
+events do not stand in a queue before the answers to others."""
+
+BURST_SECONDS = 1.0
+"""How much rest it may owe: a few commits that come together are sent at once."""
 
 LONGEST_PAGE = 10_000
 """Objects of one reader's own that changed at once; with more it starts over."""
@@ -241,16 +246,18 @@ class Feed:
             if data is not None:
                 parts.append((data, tuple(view.followers)))
         self._pushed(sum(len(data) for data, _ in parts), max(0.0, (timestamps.now() - segment.end) / 1000))
-        took = 0.0
+        cost = 0.0
         for data, followers in parts:
             for first in range(0, len(followers), SLICE):
                 began = time.perf_counter()
                 for follower in followers[first : first + SLICE]:
                     follower.push(segment, data)
-                took += time.perf_counter() - began
-                await asyncio.sleep(0)  # others have their turn
+                took = BELOW * (time.perf_counter() - began)
+                cost += took
+                if first + SLICE < len(followers):
+                    await asyncio.sleep(min(took, LONGEST_PAUSE))
         now = time.monotonic()
-        self._rested = max(self._rested, now) + min(took * REST, LONGEST_REST)
+        self._rested = max(self._rested, now) + min(cost / SHARE, LONGEST_REST)
 
     def _start_anew(self, clock: Clock | None) -> None:
         """The list was deleted, and perhaps made again: nobody who followed it is in step."""
