@@ -17,6 +17,7 @@ from kintoun.http.answers import Answer, error_answer
 from kintoun.http.asgi import Receive, Respond, Scope, Send
 from kintoun.http.cors import Cors
 from kintoun.http.limits import Base, Limits
+from kintoun.http.ready import Ready
 from kintoun.http.request_ids import identified
 from kintoun.http.requests import Request
 from kintoun.http.routing import Endpoint, Router
@@ -91,6 +92,7 @@ class Composition:
             http.backoff_percentage,
             _alert(settings),
         )
+        observers: list[Observer] = []
         self.service = Service(
             settings,
             make_store(settings.storage),
@@ -98,11 +100,13 @@ class Composition:
             wire,
             Access(settings.access),
             ListCache(settings.storage.cache_bytes),
+            Ready(wire, limits.header_bytes, partial(tell, observers)),
             query_limits=QueryLimits(
                 filters=limits.filters, sort_fields=limits.sort_fields, items=limits.in_items
             ),
             token_key=settings.protocol.userid_secret.encode()[:64],
             dispatch=dispatch,
+            observers=observers,
         )
         self._reclaimed = ["object"]
         self._policies: dict[str, tuple[PolicyFactory, int]] = {}
@@ -111,6 +115,8 @@ class Composition:
         self._failed = self.service.measures.counter(
             "background_failures_total", "Times that background work failed."
         )
+        self.service.measures.before_collect.append(self._count_ready)
+        self._reads_headers = False
         self.wraps: list[Callable[[Respond], Respond]] = []
         self._policy_wraps: list[Callable[[Policy], Policy]] = []
 
@@ -184,8 +190,9 @@ class Composition:
     def gate(self, check: Gate) -> None:
         self.service.gates.append(check)
 
-    def observe(self, hook: Observer, *, batched: bool = False) -> None:
+    def observe(self, hook: Observer, *, batched: bool = False, headers: bool = True) -> None:
         self.service.observers.append(hook)
+        self._reads_headers = self._reads_headers or headers
         if batched:
             self.service.batch_observers.append(hook)
 
@@ -246,6 +253,7 @@ class Composition:
         return True
 
     async def start(self) -> None:
+        self.service.ready.open()
         await self.service.store.open()
         holder = holder_of_this_process()
         for work, name in self._background:
@@ -258,6 +266,7 @@ class Composition:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.service.ready.tell()
         await self.service.store.close()
 
     async def respond(self, request: Request, context: Context | None = None) -> Answer:
@@ -290,6 +299,17 @@ class Composition:
         seconds = time.perf_counter() - began
         tell(self.service.observers, request, answer, context.user, seconds)
         return answer
+
+    def sees_every_request(self) -> bool:
+        """Whether somebody looks at each request, or answers are not the same from one to the next. Otherwise
+        those that are ready may be sent at the edge.
+        """
+        http, server = self.settings.http, self.settings.server
+        watched = self.service.gates or self.wraps or self._reads_headers or server.request_ids
+        return bool(watched or self.settings.end_of_service.date or http.backoff_percentage is not None)
+
+    async def _count_ready(self) -> None:
+        self.service.ready.tell()
 
     def _ended(self) -> bool:
         date = self.settings.end_of_service.date
@@ -344,9 +364,10 @@ class Application:
         if settings.server.request_ids or settings.server.access_log:
             respond = identified(respond)
         service = composition.service
+        ready = None if composition.sees_every_request() else service.ready
         parts = (respond, service.wire, limits, base, service.router.streams)
-        self._asgi = asgi.Adapter(*parts)
-        self.__rsgi__ = rsgi.Adapter(*parts)
+        self._asgi = asgi.Adapter(*parts, ready=ready)
+        self.__rsgi__ = rsgi.Adapter(*parts, ready=ready)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called by an RSGI server before the first request."""

@@ -77,7 +77,8 @@ class Registry(Protocol):
         """Offer a kind of authentication policy.
 
         Policies are asked in the order of the configuration, but those that know their own credentials from
-        others' before all (`first`), and those that take any after all (`last`).
+        others' before all (`first`), and those that take any after all (`last`). Credentials stand in the
+        `Authorization` header: who sends none is nobody.
         """
         ...
 
@@ -153,10 +154,12 @@ class Registry(Protocol):
         """Run before each request is dispatched, those of a batch too; may refuse it by raising."""
         ...
 
-    def observe(self, hook: Observer, *, batched: bool = False) -> None:
+    def observe(self, hook: Observer, *, batched: bool = False, headers: bool = True) -> None:
         """Tell of each answer of a request, with the caller's id and the seconds that it took.
 
-        When `batched`, of the requests of batches too, once their batch is committed.
+        When `batched`, of the requests of batches too, once their batch is committed. A hook without
+        `headers` looks at no more of a request than its method and URL, so that of an answer that was ready
+        (`http.ready`) it is told with the request that it was made for.
         """
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -11,6 +12,7 @@ from kintoun.http.answers import Answer, Streamed, error_answer
 from kintoun.http.incoming import ENDED_EARLY, Incoming
 from kintoun.http.limits import Base, Limits
 from kintoun.http.patience import Patience
+from kintoun.http.ready import Ready
 from kintoun.http.requests import Request
 from kintoun.http.wire import Wire, complete
 from kintoun.model.errors import INVALID_PARAMETERS, ProtocolError
@@ -26,9 +28,17 @@ class Adapter:
     """Serves ASGI's `http` connections with `respond`, which never raises."""
 
     def __init__(
-        self, respond: Respond, wire: Wire, limits: Limits, base: Base, streams: Callable[[str], bool]
+        self,
+        respond: Respond,
+        wire: Wire,
+        limits: Limits,
+        base: Base,
+        streams: Callable[[str], bool],
+        *,
+        ready: Ready | None = None,
     ) -> None:
         self._respond = respond
+        self._ready = ready
         self._streams = streams
         self._wire = wire
         self._limits = limits
@@ -36,6 +46,8 @@ class Adapter:
         self._patience = Patience(limits.seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if await self.at_once(scope, send):
+            return
         request = Request(scope["method"], "/")
         try:
             request = await self._request(scope, receive)
@@ -44,11 +56,7 @@ class Adapter:
                 await request.incoming.drain()
         except ProtocolError as error:
             answer = error_answer(error)
-        headers = [
-            (name.encode("latin-1"), value.encode("latin-1", "replace"))
-            for name, value in complete(self._wire, request, answer)
-        ]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send(_start(answer, complete(self._wire, request, answer)))
         if isinstance(answer, Streamed):
             try:
                 if request.method != "HEAD":
@@ -58,6 +66,23 @@ class Adapter:
         body = b"" if request.method == "HEAD" else answer.body
         await send({"type": "http.response.body", "body": body})
 
+    async def at_once(self, scope: Scope, send: Send) -> bool:
+        """Send the answer to a request if it is ready; whether it was."""
+        ready = self._ready
+        if ready is None or (path := decoded(_raw_path(scope))) not in ready.paths:
+            return False
+        if scope["method"] != "GET":
+            return False
+        began = time.perf_counter()
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+        reply = ready.find(path, scope["query_string"].decode("latin-1"), headers)
+        if reply is None:
+            return False
+        await send(_start(reply.answer, reply.headers))
+        await send({"type": "http.response.body", "body": reply.answer.body})
+        ready.note(reply, time.perf_counter() - began)
+        return True
+
     async def _request(self, scope: Scope, receive: Receive) -> Request:
         headers: dict[str, str] = {}
         limits = self._limits
@@ -66,7 +91,7 @@ class Adapter:
             if len(value) > limits.header:
                 raise limits.too_long(name)
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        raw_path = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0]
+        raw_path = _raw_path(scope)
         query = scope["query_string"]
         limits.check_url(len(raw_path) + len(query))
         body = b""
@@ -99,6 +124,16 @@ class Adapter:
             self._limits.check_body(size)
             parts.append(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _raw_path(scope: Scope) -> bytes:
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    return path.partition(b"?")[0]
+
+
+def _start(answer: Answer, headers: list[tuple[str, str]]) -> dict[str, Any]:
+    encoded = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
+    return {"type": "http.response.start", "status": answer.status, "headers": encoded}
 
 
 async def _pass_on(answer: Streamed, receive: Receive, send: Send) -> None:

@@ -6,6 +6,7 @@ streamed.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
@@ -17,6 +18,7 @@ from kintoun.http.asgi import Respond
 from kintoun.http.incoming import Incoming
 from kintoun.http.limits import Base, Limits
 from kintoun.http.patience import Patience
+from kintoun.http.ready import Ready
 from kintoun.http.requests import Request
 from kintoun.http.streaming import Streams
 from kintoun.http.wire import Wire, complete
@@ -35,9 +37,13 @@ class Adapter:
         streams: Callable[[str], bool],
         *,
         refuse: Callable[[ProtocolError], Answer] = error_answer,
+        ready: Ready | None = None,
     ) -> None:
-        """`refuse` makes the answer to a request that is not read: it is longer or slower than it may be."""
+        """`refuse` makes the answer to a request that is not read: it is longer or slower than it may be.
+        What is `ready` is sent without asking `respond`.
+        """
         self._respond = respond
+        self._ready = ready
         self._refuse = refuse
         self._streams = streams
         self._wire = wire
@@ -81,6 +87,26 @@ class Adapter:
                 protocol.response_bytes(answer.status, headers, answer.body)
             else:
                 protocol.response_empty(answer.status, headers)
+
+    def at_once(self, scope: Any, protocol: Any) -> bool:
+        """Send the answer to a request if it is ready; whether it was. Any thread may call it."""
+        ready = self._ready
+        if ready is None or (path := scope.path) not in ready.paths or scope.method != "GET" or self.closing:
+            return False
+        began = time.perf_counter()
+        reply = ready.find(path, scope.query_string, scope.headers.items())
+        if reply is None:
+            return False
+        answer = reply.answer
+        try:
+            if answer.body:
+                protocol.response_bytes(answer.status, reply.headers, answer.body)
+            else:
+                protocol.response_empty(answer.status, reply.headers)
+        except ProtocolClosed:
+            pass
+        ready.note(reply, time.perf_counter() - began)
+        return True
 
     def close(self) -> None:
         """From now on every answer is the last one of its connection: the worker is about to end."""

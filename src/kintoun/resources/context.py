@@ -11,6 +11,7 @@ import structlog
 from kintoun.http import request_ids
 from kintoun.http.answers import Answer
 from kintoun.http.cors import Cors
+from kintoun.http.ready import Ready
 from kintoun.http.requests import Request
 from kintoun.http.routing import Router
 from kintoun.http.wire import Wire
@@ -86,6 +87,7 @@ class Service:
     wire: Wire
     access: Access
     pages: ListCache
+    ready: Ready
     policies: tuple[Policy, ...] = ()
     """In the order in which they are asked."""
     challenges: tuple[str, ...] = ()

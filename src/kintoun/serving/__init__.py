@@ -24,6 +24,7 @@ from msgspec.structs import replace
 
 from kintoun.config import dump, revive
 from kintoun.http.request_ids import add_request_id
+from kintoun.serving import spawning
 from kintoun.serving.draining import Application, Worker
 from kintoun.serving.manager import Manager
 from kintoun.serving.rundir import run_directory
@@ -174,7 +175,7 @@ def run(
             target,
         )
         try:
-            manager.serve()
+            manager.serve(spawning.serve)
         except SystemExit as stop:
             return 1 if stop.code else 0
     return 0

@@ -23,7 +23,6 @@ from kintoun.features.publication.lifetimes import Lifetimes
 from kintoun.features.publication.marks import Marks
 from kintoun.features.publication.monitor import Monitor, Resources
 from kintoun.features.publication.operations import BROADCASTS, CHANGES, CHANGESET
-from kintoun.features.publication.ready import Ready
 from kintoun.features.publication.settings import PublicationSettings
 from kintoun.features.publication.shelf import Shelf
 from kintoun.http.routing import Endpoint, Handler
@@ -54,20 +53,19 @@ class Publication(Plugin):
         service, http = registry.service, registry.settings.http
         resources = Resources(declared.resources, declared.excluded_collections)
         marks = Marks(_shared_file())
-        ready = Ready(marks)
-        shelf: Shelf[Any] = Shelf(declared.cache_bytes, ready.forget)
+        shelf: Shelf[Any] = Shelf(declared.cache_bytes, service.ready.forget)
         monitor = Monitor(service.store, resources, declared.http_host or http.public_host or "", marks)
         changesets = Changesets(service.access, marks, shelf)
         lifetimes = Lifetimes(registry.settings.cache_expires)
         redirects = Redirects(declared, http.public_scheme)
         sent = service.measures.counter(
             "changesets_total",
-            "Changesets that were sent, by whether they were kept or had to be made.",
+            "Changesets that were sent, by whether they were ready, kept or had to be made.",
             ("how",),
         )
-        sender = Sender(Encodings(), lifetimes, sent)
-        monitored = MonitorEndpoint(monitor, shelf, ready, sender, redirects)
-        changeset = ChangesetEndpoint(changesets, monitored, ready, sender, redirects)
+        sender = Sender(Encodings(), lifetimes, service.ready, sent)
+        monitored = MonitorEndpoint(monitor, shelf, marks, sender, redirects)
+        changeset = ChangesetEndpoint(changesets, monitored, marks, sender, redirects)
         changes = ChangesEndpoint(monitor, redirects, lifetimes)
         broadcasts = Broadcasts(service.store, monitor, declared)
         for name, pattern, handler, operations in (

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from kintoun.features.publication.changesets import Changesets, Forgotten, Wish
 from kintoun.features.publication.encodings import Body, Encodings
 from kintoun.features.publication.lifetimes import Lifetimes, kept_for
+from kintoun.features.publication.marks import Marks
 from kintoun.features.publication.monitor import BUCKET_ID, COLLECTION_ID, PLACE, Entry, Monitor, Snapshot
 from kintoun.features.publication.query import Asked, changed_query, parse_changeset_query, since_of
-from kintoun.features.publication.ready import Ready
 from kintoun.features.publication.settings import PublicationSettings
 from kintoun.features.publication.shelf import Shelf
 from kintoun.http.answers import Answer, Headers
 from kintoun.http.negotiation import matches
+from kintoun.http.ready import Ready
 from kintoun.http.requests import Request
 from kintoun.measures import Counter
 from kintoun.model import json
@@ -32,28 +35,53 @@ WITHOUT_NEWS_SECONDS = 86_400
 class Sender:
     """How bodies become answers."""
 
-    def __init__(self, encodings: Encodings, lifetimes: Lifetimes, sent: Counter) -> None:
+    def __init__(self, encodings: Encodings, lifetimes: Lifetimes, ready: Ready, sent: Counter) -> None:
         self.lifetimes = lifetimes
         self._encodings = encodings
-        self._kept, self._made = sent.of("kept"), sent.of("made")
+        self._ready = ready
+        self._kept, self._made, self._at_once = sent.of("kept"), sent.of("made"), sent.of("ready")
 
-    def count(self) -> None:
-        """Count an answer that was sent as it had been kept."""
-        self._kept.add()
+    def ready(self, request: Request) -> Answer | None:
+        """What was answered to the same question a moment ago, if it still holds."""
+        if request.in_batch:
+            return None
+        headers = tuple(request.headers.items())
+        reply = self._ready.find(request.path, request.query.decode("latin-1"), headers)
+        if reply is None:
+            return None
+        reply.sent()
+        return reply.answer
 
-    async def send(self, request: Request, body: Body, caching: Headers, *, kept: bool) -> Answer:
-        """The answer with a body, encoded as the client likes it best."""
+    async def send(
+        self,
+        request: Request,
+        body: Body,
+        caching: Headers,
+        *,
+        kept: bool,
+        holds: Callable[[], bool] | None = None,
+    ) -> Answer:
+        """The answer with a body, encoded as the client likes it best. When everybody is answered so as long
+        as it `holds`, it is ready for the next.
+        """
         (self._kept if kept else self._made).add()
-        headers = request.headers
         if request.in_batch:
             return Answer(200, body.plain, (*body.headers, *caching), exposed="object")
-        if "if-none-match" in headers and matches(headers["if-none-match"], body.tag):
-            return Answer(304, b"", (*body.headers, *caching), exposed="object")
+        headers = request.headers
+        unchanged = Answer(304, b"", (*body.headers, *caching), exposed="object")
+        known = "if-none-match" in headers and matches(headers["if-none-match"], body.tag)
         encoding = self._encodings.of(headers.get("accept-encoding"), body)
-        if encoding is None:
-            return Answer(200, body.plain, (*body.headers, *caching), exposed="object")
-        encoded = body.encoded.get(encoding) or await self._encodings.encode(body, encoding)
-        return Answer(200, encoded[0], (*encoded[1], *caching), exposed="object")
+        encoded: tuple[bytes, Headers] | None = body.plain, body.headers
+        if encoding is not None:
+            encoded = body.encoded.get(encoding)
+            if encoded is None and not known:
+                encoded = await self._encodings.encode(body, encoding)
+        whole = None
+        if encoded is not None:
+            whole = Answer(200, encoded[0], (*encoded[1], *caching), exposed="object")
+        if holds is not None:
+            self._ready.keep(request, whole, unchanged, body.tag, holds, self._at_once.add)
+        return unchanged if known or whole is None else whole
 
 
 class Redirects:
@@ -94,27 +122,26 @@ class ChangesetEndpoint:
         self,
         changesets: Changesets,
         monitor: MonitorEndpoint,
-        ready: Ready,
+        marks: Marks,
         sender: Sender,
         redirects: Redirects,
     ) -> None:
         self._changesets = changesets
         self._monitor = monitor
-        self._ready = ready
+        self._marks = marks
         self._sender = sender
         self._redirects = redirects
 
     async def get(self, context: Context, request: Request) -> Answer:
         """The changeset of a collection, or of all collections that are followed."""
-        ready = self._ready.find(context, request)
+        ready = self._sender.ready(request)
         if ready is not None:
-            self._sender.count()
             return ready
         context.service.cors.check(request)
         asked = parse_changeset_query(request.query)
         place = request.parameters
         if place == MONITOR:
-            return await self._monitor.changeset(context, request, asked)
+            return await self._monitor.changeset(request, asked)
         bucket, collection = place
         wish = Wish((bucket, collection), asked.since, asked.limit)
         anybody = context.claim is None and context.work is None
@@ -124,10 +151,8 @@ class ChangesetEndpoint:
         except Forgotten:
             return self._redirects.without_since(request)
         caching = self._sender.lifetimes.headers(bucket, collection, asked.life)
-        answer = await self._sender.send(request, body, caching, kept=kept is not None)
-        if kept is not None:
-            self._ready.keep(context, request, answer, kept[1].places, kept[1].seen)
-        return answer
+        holds = None if kept is None else self._marks.watch(kept[1].places, kept[1].seen)
+        return await self._sender.send(request, body, caching, kept=kept is not None, holds=holds)
 
 
 class MonitorEndpoint:
@@ -137,17 +162,17 @@ class MonitorEndpoint:
         self,
         monitor: Monitor,
         shelf: Shelf[tuple[object, ...]],
-        ready: Ready,
+        marks: Marks,
         sender: Sender,
         redirects: Redirects,
     ) -> None:
         self._monitor = monitor
         self._shelf = shelf
-        self._ready = ready
+        self._marks = marks
         self._sender = sender
         self._redirects = redirects
 
-    async def changeset(self, context: Context, request: Request, asked: Asked) -> Answer:
+    async def changeset(self, request: Request, asked: Asked) -> Answer:
         """The collections that changed since the client has asked."""
         if asked.quoted:
             return self._redirects.unquoted(request, asked)
@@ -166,10 +191,8 @@ class MonitorEndpoint:
             body = _changeset(_chosen(snapshot.entries, asked), snapshot.timestamp, snapshot)
             self._shelf.put(key, body)
             return await self._sender.send(request, body, caching, kept=False)
-        seen = snapshot.seen
-        answer = await self._sender.send(request, kept, caching, kept=True)
-        self._ready.keep(context, request, answer, (PLACE,), seen)
-        return answer
+        holds = self._marks.watch((PLACE,), snapshot.seen)
+        return await self._sender.send(request, kept, caching, kept=True, holds=holds)
 
 
 def _chosen(entries: list[Entry], asked: Asked) -> list[Entry]:

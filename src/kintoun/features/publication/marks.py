@@ -12,7 +12,8 @@ from __future__ import annotations
 import mmap
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from pathlib import Path
 from zlib import crc32
 
@@ -49,6 +50,13 @@ class Marks:
         """The numbers at some places, to be read before the database is."""
         numbers = self._numbers
         return (self._losses, *[numbers[place] for place in places])
+
+    def watch(self, places: Sequence[int], seen: Seen) -> Callable[[], bool]:
+        """What tells, again and again, whether nothing has moved there since the numbers were seen."""
+        pick, numbers = itemgetter(*places), self._numbers
+        losses, *were = seen
+        wanted = tuple(were) if len(were) > 1 else were[0]
+        return lambda: pick(numbers) == wanted and self._losses == losses
 
     def move(self, places: Iterable[int]) -> None:
         """Tell that lists at these places have moved."""
