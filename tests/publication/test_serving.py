@@ -116,6 +116,24 @@ async def test_all_who_wait_for_a_changeset_share_one_look(app: App) -> None:
     assert asked == {"fetch": 1}
 
 
+@pytest.mark.parametrize(("large", "reads"), [(1_000_000, 0), (0, 10)])
+async def test_a_large_changeset_is_made_once_too(
+    engine: str, databases: Databases, large: int, reads: int
+) -> None:
+    section = PublicationSettings(cache_bytes=1000, large_bytes=large)
+    settings = settings_for(
+        databases.url(engine), features=[*FEATURES, "publication"], sections={"publication": section}
+    )
+    async with opened(settings) as app:
+        await publish(app, *"abcdefgh")
+        await settle(app, CHANGESET)
+        asked = count(app.application.composition.service.store)
+        for _ in range(5):
+            answers = await asyncio.gather(*(app.call(f"GET {CHANGESET}", user=None) for _ in range(20)))
+            assert {answer.content for answer in answers} == {answers[0].content}
+        assert asked["read"] == reads
+
+
 async def test_what_somebody_else_writes_elsewhere_changes_nothing_here(app: App) -> None:
     await publish(app, "a")
     await app.ok("PUT /buckets/elsewhere")

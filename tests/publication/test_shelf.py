@@ -25,7 +25,7 @@ def body(size: int, version: object = 1) -> Body:
 
 
 def test_a_body_of_another_version_is_not_there() -> None:
-    shelf: Shelf[str] = Shelf(ROOM, Dropped())
+    shelf: Shelf[str] = Shelf(ROOM, 0, Dropped())
     kept = body(10)
     shelf.put("a", kept)
     assert shelf.get("a", 1) is kept
@@ -35,7 +35,7 @@ def test_a_body_of_another_version_is_not_there() -> None:
 
 def test_the_one_that_was_asked_for_longest_ago_goes() -> None:
     dropped = Dropped()
-    shelf: Shelf[str] = Shelf(ROOM, dropped)
+    shelf: Shelf[str] = Shelf(ROOM, 0, dropped)
     for name in "abc":
         shelf.put(name, body(30_000))
     assert shelf.get("a", 1) is not None
@@ -48,15 +48,48 @@ def test_the_one_that_was_asked_for_longest_ago_goes() -> None:
 
 
 def test_what_would_take_half_of_the_room_is_not_kept() -> None:
-    shelf: Shelf[str] = Shelf(ROOM, Dropped())
+    shelf: Shelf[str] = Shelf(ROOM, 0, Dropped())
     shelf.put("a", body(10))
     shelf.put("a", body(ROOM // 2))
     assert shelf.get("a", 1) is None
     assert shelf.bytes == 0
 
 
+def test_it_has_a_room_for_its_like() -> None:
+    dropped = Dropped()
+    shelf: Shelf[str] = Shelf(ROOM, 2 * ROOM, dropped)
+    shelf.put("small", body(10))
+    for name in ("a", "b"):
+        shelf.put(name, body(ROOM - OVERHEAD))
+    assert [name for name in ("small", "a", "b") if shelf.get(name, 1) is not None] == ["small", "a", "b"]
+    shelf.put("c", body(ROOM))
+    assert [name for name in "abc" if shelf.get(name, 1) is not None] == ["c"]
+    shelf.put("d", body(2 * ROOM))
+    assert shelf.get("d", 1) is None
+    assert shelf.get("c", 1) is not None
+    assert shelf.get("small", 1) is not None
+    assert shelf.bytes == ROOM + 10 + 2 * OVERHEAD
+    assert dropped.times == 2
+
+
+async def test_what_grows_moves_into_it() -> None:
+    shelf: Shelf[str] = Shelf(ROOM, ROOM, Dropped())
+    first, second = body(30_000), body(30_000)
+    shelf.put("a", first)
+    shelf.put("b", second)
+    encodings = Encodings()
+    for name, made in (("a", first), ("b", second)):
+        await encodings.encode(made, "gzip")
+        assert shelf.get(name, 1) is made
+    # Both are large now, and there is room for one.
+    await encodings.encode(second, "br")
+    assert shelf.get("b", 1) is second
+    assert shelf.get("a", 1) is None
+    assert shelf.bytes == OVERHEAD + second.size
+
+
 async def test_what_is_compressed_counts() -> None:
-    shelf: Shelf[str] = Shelf(ROOM, Dropped())
+    shelf: Shelf[str] = Shelf(ROOM, 0, Dropped())
     encodings = Encodings()
     first, second = body(20_000), body(20_000)
     shelf.put("a", first)

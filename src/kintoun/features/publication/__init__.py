@@ -53,7 +53,7 @@ class Publication(Plugin):
         service, http = registry.service, registry.settings.http
         resources = Resources(declared.resources, declared.excluded_collections)
         marks = Marks(_shared_file())
-        shelf: Shelf[Any] = Shelf(declared.cache_bytes, service.ready.forget)
+        shelf: Shelf[Any] = Shelf(declared.cache_bytes, declared.large_bytes, service.ready.forget)
         monitor = Monitor(service.store, resources, declared.http_host or http.public_host or "", marks)
         changesets = Changesets(service.access, marks, shelf)
         lifetimes = Lifetimes(registry.settings.cache_expires)

@@ -44,6 +44,13 @@ class PublicationSettings(Section, frozen=True):
             description="Memory of one worker for changesets, plain and compressed, in bytes; 0 keeps none."
         ),
     ] = 24 * 1024 * 1024
+    large_bytes: Annotated[
+        Count,
+        Meta(
+            description="Memory of one worker, beside it, for changesets of which one would take half of "
+            "`cache_bytes`. One that does not fit is made for each who asks, but for those who ask at once."
+        ),
+    ] = 96 * 1024 * 1024
     broadcast_min_seconds: Annotated[
         Count,
         Meta(
