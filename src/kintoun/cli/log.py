@@ -105,8 +105,10 @@ async def _audited(
     from kintoun.features.signing.auditing import audit
     from kintoun.features.signing.publication_log import head
     from kintoun.features.signing.resources import resources_of
+    from kintoun.features.signing.signers import elsewhere_of
 
-    problems = [problem async for problem in audit(store.fetch, resources_of(settings), copy)]
+    resources, elsewhere = resources_of(settings), elsewhere_of(settings)
+    problems = [problem async for problem in audit(store.fetch, resources, copy, elsewhere)]
     return problems, (await head(store.fetch)).number
 
 

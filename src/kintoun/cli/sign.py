@@ -40,11 +40,15 @@ def status(as_json: bool, config: Path | None, kinto_ini: Path | None, data: Pat
 
     async def look(store: Store) -> dict[str, list[dict[str, Any]]]:
         from kintoun.features.signing.inspecting import inspector_of
-        from kintoun.features.signing.watching import can_sign, expiry
+        from kintoun.features.signing.watching import can_sign
 
         inspector = inspector_of(settings, store)
         signers = [
-            {"signer": each.id, "works": await can_sign(each), "expires": _iso(await expiry(each))}
+            {
+                "signer": each.id,
+                "works": await can_sign(each),
+                "expires": _iso(await inspector.expiry(each)),
+            }
             for each in inspector.signers.all()
         ]
         collections = []

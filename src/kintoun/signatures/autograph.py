@@ -30,7 +30,7 @@ JSON = "application/json"
 
 
 @cache
-def _tls() -> SSLContext:
+def tls() -> SSLContext:
     """Which services are believed; it takes long to make."""
     return httpx.create_ssl_context()
 
@@ -50,6 +50,8 @@ class AutographSigner:
         self._url = f"{server_url.rstrip('/')}/sign/data"
         self._credentials = credentials
         self._timeout = timeout
+        self.x5u = ""
+        """Where the chain of its last signature is."""
 
     async def sign(self, data: bytes) -> Signature:
         body = json.encode([{"input": b64encode(data).decode(), "keyid": self.key_id}])
@@ -63,14 +65,16 @@ class AutographSigner:
         if status != CREATED:
             said = " ".join(answer[:LONGEST_REASON].decode("utf-8", "replace").split())
             raise SignerUnavailable(self.id, f"answered {status}: {said}")
-        return self._read(media_type, answer)
+        signature = self._read(media_type, answer)
+        self.x5u = signature.x5u
+        return signature
 
     async def check(self) -> None:
         await self.sign(HEARTBEAT)
 
     async def _post(self, body: bytes) -> tuple[int, str, bytes]:
         headers = {"Content-Type": JSON, "Authorization": self._authorization(body)}
-        context = await asyncio.to_thread(_tls)
+        context = await asyncio.to_thread(tls)
         async with (
             httpx.AsyncClient(timeout=None, follow_redirects=False, verify=context) as client,  # noqa: S113
             client.stream("POST", self._url, content=body, headers=headers) as answer,

@@ -12,17 +12,19 @@ from kintoun.features.signing.published import published
 from kintoun.features.signing.reading import records, records_of
 from kintoun.features.signing.resources import Resources, resources_of
 from kintoun.features.signing.settings import Local
-from kintoun.features.signing.signers import Signers
+from kintoun.features.signing.signers import LazySigner, Signers
 from kintoun.features.signing.workflow import SigningSettings
 from kintoun.model import json, timestamps
 from kintoun.model.canonical import NotCanonical, canonical, envelope
 from kintoun.model.paths import Path
 from kintoun.settings import Settings
 from kintoun.signatures.manifest import ATTRIBUTE, Manifest, Refused, read, verify
+from kintoun.signatures.signer import SignerUnavailable
 from kintoun.storage import Store
 from kintoun.storage.rows import Stored, Wanted
 
 if TYPE_CHECKING:
+    from kintoun.signatures.elsewhere import Elsewhere
     from kintoun.signatures.trust import Trust
 
 AT_ONCE = 200
@@ -36,7 +38,7 @@ State = Literal["good", "bad", "unchecked"]
 class Condition(NamedTuple):
     """How a published collection stands; times are in milliseconds.
 
-    `unchecked` is one whose chain somebody else serves. `signed` is when it was signed last, `expires` when
+    `unchecked` is one whose chain is not to be had. `signed` is when it was signed last, `expires` when
     its manifest does, None where it has none.
     """
 
@@ -55,6 +57,7 @@ class Inspector:
         self._resources = resources
         self.signers = signers
         self._chains = chains
+        self._elsewhere: Elsewhere | None = None
 
     async def targets(self) -> list[Path]:
         """The previews and destinations that are there."""
@@ -83,15 +86,18 @@ class Inspector:
         return Condition(target, state, reason, signed, expires)
 
     async def trust(self, urls: Sequence[str]) -> Trust:
-        """The chains of this server at URLs, and the keys of the signers that have none."""
+        """The chains at URLs, and the keys of the signers that have none."""
         from kintoun.signatures import key_files
-        from kintoun.signatures.trust import Trust, roots_of
+        from kintoun.signatures.content_signature import InvalidSignature
+        from kintoun.signatures.trust import Trust, Unchecked, roots_of
 
-        chains = {}
+        chains: dict[str, bytes] = {}
+        troubles: dict[str, Exception] = {}
         for url in urls:
-            pem = await self._chains.read(url.rpartition("/")[2]) if PATH in url else None
-            if pem is not None:
-                chains[url] = pem
+            try:
+                chains[url] = await self._chain(url)
+            except (InvalidSignature, Unchecked) as error:  # told of what was signed with it
+                troubles[url] = error
         keys = []
         for signer in self.signers.all():
             declared = signer.declared
@@ -100,7 +106,39 @@ class Inspector:
                     keys.append(key_files.read_signing_key(File(declared.private_key)).public_key())
                 except key_files.Unusable:
                     continue  # the signer's own check tells of it
-        return Trust(chains.get, roots_of(list(chains.values())), keys=keys)
+
+        def chain_at(url: str) -> bytes:
+            if url in troubles:
+                raise troubles[url]
+            return chains[url]
+
+        return Trust(chain_at, roots_of(list(chains.values())), keys=keys)
+
+    async def expiry(self, signer: LazySigner) -> float | None:
+        """When the chain of a signer expires, in seconds since 1970; None where it is not to be had."""
+        from kintoun.signatures import chain
+        from kintoun.signatures.content_signature import InvalidSignature
+        from kintoun.signatures.trust import Unchecked
+
+        try:
+            believed = await signer.vouched()
+            if believed is not None:
+                return believed.expires.timestamp()
+            if not signer.x5u:
+                return None
+            certificates = chain.parse(await self._chain(signer.x5u))
+        except (SignerUnavailable, InvalidSignature, Unchecked):
+            return None  # its own check, and that of what it has signed, tell of it
+        return min(each.not_valid_after_utc for each in certificates).timestamp()
+
+    async def _chain(self, url: str) -> bytes:
+        """The chain at a URL, of this server or of others. Raises InvalidSignature or Unchecked."""
+        pem = await self._chains.read(url.rpartition("/")[2]) if PATH in url else None
+        if pem is not None:
+            return pem
+        if self._elsewhere is None:
+            self._elsewhere = self.signers.elsewhere()
+        return await self._elsewhere.read(url)
 
     async def _position(self, target: Path) -> tuple[Stored | None, int, tuple[int, int]]:
         found = await self._store.read(Wanted(points=(target,), clock=records_of(target)))
@@ -145,13 +183,14 @@ def _manifest(metadata: Mapping[str, Any]) -> Manifest | None:
 
 def _verdict(target: Path, metadata: Mapping[str, Any], content: bytes, trust: Trust) -> tuple[State, str]:
     from kintoun.signatures.content_signature import InvalidSignature
+    from kintoun.signatures.elsewhere import Missing
     from kintoun.signatures.trust import Unchecked
 
     now = timestamps.now()
     try:
         for signature in metadata["signatures"]:
             trust.believe_one(content, str(signature.get("x5u", "")), str(signature.get("signature")), now)
-    except InvalidSignature as error:
+    except (InvalidSignature, Missing) as error:
         return "bad", f"signature: {error}"
     except Unchecked as error:
         return "unchecked", str(error)

@@ -12,6 +12,7 @@ SignerName = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="Name, once among all signers.")
 ]
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")]
+RootHash = Annotated[str, Meta(pattern=r"^([0-9A-Fa-f]{2}:?){32}$")]
 ChainUrl = Annotated[
     Url | None,
     Meta(description="Where clients get the chain, when it is not this server that serves it."),
@@ -83,6 +84,20 @@ class Autograph(Section, frozen=True):
         float,
         Meta(gt=0, le=3650, description="After how long what the service signed is given to it again."),
     ] = 7.0
+    chains_url: Annotated[
+        Url | None,
+        Meta(
+            description="Below which URL the chains of the service are, for this server's own check of what "
+            "it has published; default: `server_url`. Nowhere else are they asked for."
+        ),
+    ] = None
+    root_hash: Annotated[
+        RootHash | None,
+        Meta(
+            description="SHA-256 digest of the root that its chains must end in, in hexadecimal, with or "
+            "without colons, as clients pin it; default: any.",
+        ),
+    ] = None
 
 
 class SignersSection(Section, frozen=True):

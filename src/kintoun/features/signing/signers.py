@@ -16,9 +16,11 @@ import structlog
 
 from kintoun.features.signing import kinto_signers
 from kintoun.features.signing.settings import Autograph, Local, Pkcs11, SignersSection
+from kintoun.settings import Settings
 from kintoun.signatures.signer import Signature, Signer, SignerUnavailable
 
 if TYPE_CHECKING:
+    from kintoun.signatures.elsewhere import Elsewhere
     from kintoun.signatures.local import LocalSigner
     from kintoun.signatures.pkcs11 import Pkcs11Signer
     from kintoun.signatures.vouching import Publish, Vouched
@@ -59,6 +61,12 @@ class LazySigner:
 
     async def check(self) -> None:
         await self._made().check()
+
+    @property
+    def x5u(self) -> str:
+        """Where a signing service has its chain, as it last said."""
+        x5u: str = getattr(self._signer, "x5u", "")
+        return x5u
 
     async def vouched(self) -> Vouched | None:
         """The chain that vouches for it now, as far as this server has it. Raises SignerUnavailable."""
@@ -101,6 +109,21 @@ class Signers:
         """Every signer that signs anything."""
         used = [*self._default, *(signer for signers in self._assigned.values() for signer in signers)]
         return list(dict.fromkeys(used))
+
+    def elsewhere(self) -> Elsewhere:
+        """The chains of these signers that others serve."""
+        from kintoun.signatures import chain
+        from kintoun.signatures.elsewhere import Elsewhere, Place
+
+        found = []
+        for signer in self.all():
+            declared = signer.declared
+            if isinstance(declared, Autograph):
+                root = chain.pin(declared.root_hash) if declared.root_hash else None
+                found.append(Place(declared.chains_url or declared.server_url, root))
+            elif declared.x5u is not None:
+                found.append(Place(declared.x5u))
+        return Elsewhere(found)
 
     async def outdated(
         self, bucket: str, collection: str, signatures: Sequence[Mapping[str, Any]], signed: datetime
@@ -154,6 +177,15 @@ class Signers:
                 raise ValueError(
                     f"the signer `{signer.id}` needs more: pip install 'kintoun[{extras[module]}]'"
                 )
+
+
+def elsewhere_of(settings: Settings) -> Elsewhere:
+    """The chains that others serve for a configuration. Raises ValueError for one that contradicts itself."""
+
+    async def never(_pem: bytes, _expires: int) -> str:
+        raise AssertionError("nothing is signed")
+
+    return Signers(settings.sections.get("signing") or SignersSection(), never).elsewhere()
 
 
 def _declared(section: SignersSection) -> list[Declared]:

@@ -56,7 +56,7 @@ class Watch:
         """Which signers can sign, and until when their chains are believed."""
         for signer in self._signers.all():
             self._up.set(float(await can_sign(signer)), signer.id)
-            expires = await expiry(signer)
+            expires = await self._inspector.expiry(signer)
             if expires is not None:
                 self._expires.set(expires, signer.id)
 
@@ -97,12 +97,3 @@ async def can_sign(signer: LazySigner) -> bool:
         log.error("a signer is unavailable", signer=error.signer, reason=error.reason)
         return False
     return True
-
-
-async def expiry(signer: LazySigner) -> float | None:
-    """When the chain of a signer expires, in seconds since 1970; None where this server does not know it."""
-    try:
-        believed = await signer.vouched()
-    except SignerUnavailable:
-        return None
-    return believed.expires.timestamp() if believed is not None else None

@@ -17,9 +17,11 @@ async def check_publications(patient: Patient) -> AsyncIterator[Finding]:
         return
     from kintoun.features.signing.auditing import audit
     from kintoun.features.signing.resources import resources_of
+    from kintoun.features.signing.signers import elsewhere_of
 
+    resources, elsewhere = resources_of(patient.settings), elsewhere_of(patient.settings)
     number = 0
-    async for problem in audit(patient.snapshot.fetch, resources_of(patient.settings)):
+    async for problem in audit(patient.snapshot.fetch, resources, elsewhere=elsewhere):
         number += 1
         if number <= SHOWN:
             message = f"entry {problem.number} of the log: {problem.sentence}"
