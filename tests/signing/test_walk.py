@@ -184,3 +184,24 @@ async def test_tracking_fields_are_not_for_clients(desk: Desk, field: str) -> No
     without = {name: value for name, value in before.items() if name not in (field, "last_modified")}
     assert await desk.refused(400, f"PUT {SOURCE}", {"data": without}) == f"Cannot change '{field}'"
     assert await desk.metadata() == before
+
+
+async def test_a_file_that_was_taken_away_is_not_published(desk: Desk) -> None:
+    await desk.put("r1", attachment={"location": "a.png"}, n=1)
+    await desk.put("r2", attachment=None)
+    await desk.publish()
+    published = await desk.verify(DESTINATION)
+    assert published["r1"]["attachment"] == {"location": "a.png"}
+    assert "attachment" not in published["r2"]
+    await desk.put("r1", attachment=None, n=1)
+    await desk.publish()
+    assert "attachment" not in (await desk.verify(DESTINATION))["r1"]
+
+    await desk.put("r1", n=1)
+    before = await desk.timestamp(DESTINATION)
+    await desk.publish()
+    assert await desk.timestamp(DESTINATION) == before, "to clients it is the same"
+    await desk.put("r1", attachment=None, n=2)
+    await desk.status("to-rollback")
+    assert "attachment" not in (await desk.records(SOURCE, "ed"))["r1"]
+    assert (await desk.verify(PREVIEW)).keys() == {"r1", "r2"}

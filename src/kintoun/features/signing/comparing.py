@@ -13,6 +13,7 @@ from kintoun.model.tuples import made
 from kintoun.storage.rows import Stored
 
 _IGNORED = (TIMESTAMP, "schema")
+ATTACHMENT = "attachment"
 
 
 class Difference(NamedTuple):
@@ -57,8 +58,14 @@ def review_digest(published: str, changes: Sequence[Difference]) -> str:
 
 
 def _content(row: Stored) -> Content:
+    """What is to be published of a record: a file that was taken away is not.
+
+    There are clients that pass over `"attachment": null`, and then find another signature than ours.
+    """
     attributes = json.decode_stored(row.body)
     del attributes[TIMESTAMP]
+    if attributes.get(ATTACHMENT, "") is None:
+        del attributes[ATTACHMENT]
     return Content(attributes)
 
 
@@ -67,4 +74,9 @@ def _same(content: Content, row: Stored) -> bool:
 
 
 def _compared(attributes: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in attributes.items() if name not in _IGNORED}
+    """What counts of a record."""
+    return {
+        name: value
+        for name, value in attributes.items()
+        if name not in _IGNORED and not (name == ATTACHMENT and value is None)
+    }
