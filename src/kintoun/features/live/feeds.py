@@ -13,11 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
+from kintoun.features.live.manifests import manifest_of
 from kintoun.features.live.views import Look, Own, Segment, View
 from kintoun.model import json, timestamps
+from kintoun.model.kinds import RECORD
 from kintoun.model.paths import ListPath
 from kintoun.model.query import Filter, Op, Sort
 from kintoun.resources.context import Service
+from kintoun.signatures.manifest import Manifest
 from kintoun.storage.rows import Clock, Conflict, Found, Page, Row, Unavailable, Wanted
 
 log = structlog.get_logger()
@@ -30,7 +33,7 @@ BELOW = 5
 kernel."""
 
 SHARE, LONGEST_REST = 1 / 25, 1.0
-"""The part of its time that a feed may spend on sending, and how many seconds it rests for one change:
+"""The part of its time that a feed may spend on sending, and how many seconds it rests for one change
 at most: whoever writes without a pause is not kept from it by those who follow."""
 
 SLICE, LONGEST_PAUSE = 200, 0.005
@@ -89,6 +92,10 @@ class Feed:
         self.position = -1
         self.until = 0
         self.number: int | None = None
+        self.manifest: Manifest | None = None
+        """Of the published collection, as of the position."""
+        self._metadata = 0
+        """The timestamp of the metadata that was looked at for it."""
         self._service = service
         self._lost = lost
         self._pushed = pushed
@@ -210,6 +217,7 @@ class Feed:
         rows = found.rows
         if rows is None:
             self.number, self.position = clock.list, clock.timestamp
+            self._attested(found)
             return False
         target = self.until or clock.timestamp
         more = len(rows) > PAGE_ROWS
@@ -219,9 +227,20 @@ class Feed:
         else:
             segment = Segment(began, target, 0, rows)
         caught_up = not more and target >= clock.timestamp
-        if segment.end > began:
+        if caught_up and self._attested(found):
+            segment = segment._replace(manifest=self.manifest)
+        if segment.end > began or segment.manifest is not None:
             await self._send(segment, await self._visible(segment))
         return not caught_up
+
+    def _attested(self, found: Found) -> bool:
+        """Look for a manifest in what stands above the list; returns whether there is another than before."""
+        collection = found.points[-1] if self.path.kind is RECORD else None
+        if collection is None or collection.timestamp == self._metadata:
+            return False
+        before, self.manifest = self.manifest, manifest_of(collection.body)
+        self._metadata = collection.timestamp
+        return self.manifest not in (before, None)
 
     async def _visible(self, segment: Segment) -> dict[View, dict[str, int]]:
         """What of a segment the readers may see who do not see all: asked once for equal ones."""
@@ -236,8 +255,9 @@ class Feed:
 
     async def _send(self, segment: Segment, visible: Mapping[View, Mapping[str, int]]) -> None:
         self.position, self.until = segment.end, segment.until
-        self._kept.append(segment)
-        self._kept_rows += len(segment.rows)
+        if segment.end > segment.start:
+            self._kept.append(segment)
+            self._kept_rows += len(segment.rows)
         while len(self._kept) > KEPT_SEGMENTS or (self._kept_rows > KEPT_ROWS and self._kept):
             self._kept_rows -= len(self._kept.popleft().rows)
         parts = []
@@ -262,8 +282,9 @@ class Feed:
     def _start_anew(self, clock: Clock | None) -> None:
         """The list was deleted, and perhaps made again: nobody who followed it is in step."""
         self._kept.clear()
-        self._kept_rows = self.until = 0
+        self._kept_rows = self.until = self._metadata = 0
         self.position = -1
+        self.manifest = None
         if clock is not None:
             self.number, self.position = clock.list, clock.timestamp
         for view in self._views.values():

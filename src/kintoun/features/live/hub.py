@@ -52,6 +52,8 @@ class Hub:
         self._addresses = addresses
         self._streams: set[Stream] = set()
         self._feeds: dict[str, Feed] = {}
+        self._below: dict[str, set[Feed]] = {}
+        """The feeds by the lists of what stands above them: a manifest is told of there."""
         self._followers: Counter[str] = Counter()
         self._grounds: dict[str, set[Stream]] = {}
         self._interest: Counter[str] = Counter()
@@ -132,7 +134,7 @@ class Hub:
             _less(self._interest, path)
             _less(self._followers, path)
             if path not in self._followers:
-                self._feeds.pop(path).close()
+                self._drop(self._feeds.pop(path))
         if stream.lagged:
             self._cut.add()
         self._open.set(len(self._streams))
@@ -142,7 +144,17 @@ class Hub:
         feed = self._feeds.get(name)
         if feed is None:
             feed = self._feeds[name] = Feed(self.service, path, self._lost, self._passed_on)
+            if path.parent is not None:
+                self._below.setdefault(str(path.parent.list), set()).add(feed)
         return feed
+
+    def _drop(self, feed: Feed) -> None:
+        feed.close()
+        if feed.path.parent is not None:
+            above = str(feed.path.parent.list)
+            self._below[above].discard(feed)
+            if not self._below[above]:
+                del self._below[above]
 
     def _lost(self, feed: Feed) -> None:
         for stream in self._streams:
@@ -177,6 +189,8 @@ class Hub:
             feed_of = self._feeds.get(path)
             if feed_of is not None:
                 feed_of.wake()
+            for feed in self._below.get(path, ()):
+                feed.wake()
             if path not in self._grounds:
                 continue
             self.doubts += 1

@@ -293,9 +293,9 @@ class Stream(Pushing):
             return False
         track.view, track.follows = view, True
         view.followers.add(track)
-        segment = Segment(start, feed.position, feed.until, rows)
+        segment = Segment(start, feed.position, feed.until, rows, feed.manifest)
         track.at = segment.end, segment.until
-        if rows:
+        if rows or segment.manifest is not None:
             data = track.look.render(segment)
             if data:
                 self._buffer.append(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
+from kintoun.features.live import manifests
 from kintoun.features.live.events import event, place_of, position
 from kintoun.model import json
 from kintoun.model.fields import Fields
@@ -12,6 +13,7 @@ from kintoun.model.filters import matches
 from kintoun.model.query import Filter
 
 if TYPE_CHECKING:
+    from kintoun.signatures.manifest import Manifest
     from kintoun.storage.rows import Row
 
 Form = Literal["plain", "named", "timestamps"]
@@ -22,12 +24,14 @@ class Segment(NamedTuple):
     """What changed in a list after `start`, up to and including `end`, in the order of timestamps.
 
     `until` is 0 when that is all that was committed by then, else the timestamp that the rest leads up to.
+    `manifest` is that of the published collection, when readers are to be told which it has by then.
     """
 
     start: int
     end: int
     until: int
     rows: Collection[Row]
+    manifest: Manifest | None = None
 
 
 class Look(NamedTuple):
@@ -50,9 +54,13 @@ class Look(NamedTuple):
         `own` is for readers who see only their own objects of those in the segment. A `fresh` reader has
         nothing that it would have to drop.
         """
+        # It is the collection's, and who sees only some records may not read that.
+        manifest = segment.manifest if self.principals is None else None
         if self.form == "timestamps":
-            return self._timestamp(segment.end)
+            return self._timestamp(segment.end, manifest)
         events = self._events(segment.rows, own, fresh)
+        if manifest is not None:
+            events.insert(0, (manifests.told(manifest), manifests.EVENT))
         if not events:
             return b""
         if self.form == "plain":
@@ -61,8 +69,11 @@ class Look(NamedTuple):
             return ("".join([event(*each) for each in events[:-1]]) + last).encode()
         return "".join([event(self._named(data), name) for data, name in events]).encode()
 
-    def _timestamp(self, timestamp: int) -> bytes:
-        return event(json.encode_text({"list": self.path, "last_modified": timestamp})).encode()
+    def _timestamp(self, timestamp: int, manifest: Manifest | None) -> bytes:
+        data: dict[str, Any] = {"list": self.path, "last_modified": timestamp}
+        if manifest is not None:
+            data["version"] = manifest.version
+        return event(json.encode_text(data)).encode()
 
     def _named(self, data: str) -> str:
         return f'{{"list":{json.encode_text(self.path)},"data":{data}}}'
