@@ -105,7 +105,6 @@ async def test_a_batch_is_whole(app: App) -> None:
 
 async def test_much_is_caught_up_with_in_pages(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "PAGE_ROWS", 3)
-    monkeypatch.setattr("kintoun.features.live.streams.PAGE_ROWS", 3)
     stamps = [await put(app, f"r{n}") for n in range(8)]
     async with stream(app, f"{R}?_since=0") as live:
         events = [await live.next() for _ in range(8)]

@@ -24,6 +24,11 @@ class Reader:
         self.id = ""
         self.retry = 0
         self.comments = 0
+        self._id = ""
+        self.cut()
+
+    def cut(self) -> None:
+        """Forget what came in part: the connection is another."""
         self._rest = ""
         self._name, self._data, self._bears = "message", list[str](), False
 
@@ -35,6 +40,7 @@ class Reader:
     def _line(self, line: str) -> None:
         field, _, value = line.partition(": ")
         if not line:
+            self.id = self._id  # not before the event is whole: it may be cut
             if self._data:
                 data = json.loads("\n".join(self._data))
                 self.events.put_nowait(Event(self._name, data, self.id, self._bears))
@@ -46,7 +52,7 @@ class Reader:
         elif field == "data":
             self._data.append(value)
         elif field == "id":
-            self.id, self._bears = value, True
+            self._id, self._bears = value, True
         elif field == "retry":
             self.retry = int(value)
         else:

@@ -12,6 +12,9 @@ Headers = tuple[tuple[str, str], ...]
 
 JSON = "application/json"
 
+PATIENCE = 30.0
+"""How many seconds the client of a streamed answer may take nothing of what waits for it."""
+
 
 class Stream(Protocol):
     """What a streamed body is read from, as an asynchronous generator is one.
@@ -98,10 +101,11 @@ class Streamed(Answer):
     `length` is the number of its bytes where that is known. An `endless` one is broken off when the worker
     ends, and its connection is not used again. Observers are told of it when it begins, as of one without a
     body. The answers of a batch cannot be streamed. When the stream gives what stands in a `file`, a server
-    that sends files by itself does so, and leaves the stream alone.
+    that sends files by itself does so, and leaves the stream alone. A client that takes nothing for as many
+    seconds as its `patience` is cut off; of an endless answer it has no longer to catch up.
     """
 
-    __slots__ = ("endless", "file", "length", "stream")
+    __slots__ = ("endless", "file", "length", "patience", "stream")
 
     def __init__(
         self,
@@ -113,6 +117,7 @@ class Streamed(Answer):
         length: int | None = None,
         endless: bool = False,
         file: FilePart | None = None,
+        patience: float = PATIENCE,
         exposed: str = "plain",
         policy: str | None = None,
     ) -> None:
@@ -121,6 +126,7 @@ class Streamed(Answer):
         self.length = length
         self.endless = endless
         self.file = file
+        self.patience = patience
 
     def with_header(self, name: str, value: str) -> Streamed:
         """The same answer with one more header."""
@@ -132,6 +138,7 @@ class Streamed(Answer):
             length=self.length,
             endless=self.endless,
             file=self.file,
+            patience=self.patience,
             exposed=self.exposed,
             policy=self.policy,
         )

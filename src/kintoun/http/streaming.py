@@ -19,9 +19,6 @@ LOOK_BYTES = 64 * 1024
 MULTIPLEXED_BYTES = 1024 * 1024
 """How much is sent in an endless answer over HTTP/2, where it cannot be told which of its streams is read."""
 
-STALLED_SECONDS = 30.0
-"""How long a client may take nothing of what waits for it. An endless answer has no longer to catch up."""
-
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 0.25
 
 
@@ -32,14 +29,17 @@ class Stalled(Exception):
 class Outlet:
     """Sends one client what it asked for, no faster than it takes it."""
 
-    __slots__ = ("_connections", "_endless", "_ends", "_most", "_multiplexed", "_transport", "_unseen")
+    __slots__ = (
+        "_connections", "_endless", "_ends", "_most", "_multiplexed", "_patience", "_transport", "_unseen",
+    )  # fmt: skip
 
-    def __init__(self, connections: Connections, scope: Any, transport: Any, endless: bool) -> None:
+    def __init__(self, connections: Connections, scope: Any, transport: Any, answer: Streamed) -> None:
         self._connections = connections
         self._ends = scope.server, scope.client
         self._multiplexed = scope.http_version == "2"
         self._transport = transport
-        self._endless = endless
+        self._endless = answer.endless
+        self._patience = answer.patience
         self._most = MULTIPLEXED_BYTES if self._multiplexed else LOOK_BYTES
         self._unseen = 0
 
@@ -71,7 +71,7 @@ class Outlet:
         deadline = 0.0
         while (state := self._look()) is not None and not state.writable:
             if left < 0 or (state.unacknowledged != left and not self._endless):
-                left, deadline = state.unacknowledged, loop.time() + STALLED_SECONDS
+                left, deadline = state.unacknowledged, loop.time() + self._patience
             elif loop.time() > deadline:
                 raise Stalled
             await asyncio.sleep(pause)
@@ -130,7 +130,7 @@ class Streams:
                 if scope.http_version != "2" and not self._ended:
                     headers.append(("Connection", "close"))
             transport = protocol.response_stream(answer.status, headers)
-            outlet = Outlet(self._connections, scope, transport, answer.endless)
+            outlet = Outlet(self._connections, scope, transport, answer)
             gone = protocol.client_disconnect()
             gone.add_done_callback(leave)
             if not (answer.endless and self._ended):

@@ -91,7 +91,10 @@ class Asking:
         if request.method == "HEAD":
             return Answer(200, b"", _HEADERS, media_type=MEDIA_TYPE, exposed="list")
         stream: Stream = self._hub.join(request, asked, asked[0][2].user, heard)
-        return Streamed(200, stream, _HEADERS, media_type=MEDIA_TYPE, endless=True, exposed="list")
+        patience = self._hub.settings.stalled_seconds
+        return Streamed(
+            200, stream, _HEADERS, media_type=MEDIA_TYPE, endless=True, patience=patience, exposed="list"
+        )
 
     def _look(self, path: ListPath, rights: Rights, form: Form, query: Query | None) -> Look:
         source = self._source(path)

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import structlog
 
@@ -25,8 +26,8 @@ from kintoun.storage.rows import Clock, Conflict, Found, Page, Row, Unavailable,
 
 log = structlog.get_logger()
 
-PAGE_ROWS = 1000
-"""Changes that are read at once."""
+PAGE_ROWS, PAGE_BYTES = 1000, 1 << 20
+"""Changes that are read at once at most: so many, and no more than make up so much where they are large."""
 
 BELOW = 5
 """How many times as long as we take to hand on what is sent it takes in all, with the server below us and the
@@ -46,7 +47,7 @@ BURST_SECONDS = 1.0
 LONGEST_PAGE = 10_000
 """Objects of one reader's own that changed at once; with more it starts over."""
 
-KEPT_SEGMENTS, KEPT_ROWS = 100, 1000
+KEPT_SEGMENTS, KEPT_BYTES = 100, 1 << 19
 """What is kept of the latest changes, for those who are about to follow."""
 
 AGAIN_SECONDS = 0.5
@@ -55,10 +56,17 @@ AGAIN_SECONDS = 0.5
 _OLDEST_FIRST = (Sort("last_modified", False),)
 
 
-def changes_page(service: Service, path: ListPath, after: int, **more: object) -> Page:
-    """The page of what changed in a list after a timestamp, and one row more than `PAGE_ROWS`."""
+def page_rows(clock: Clock) -> int:
+    """How many changes of a list are read at once, by how large its objects are in the mean."""
+    if clock.bytes <= PAGE_BYTES:
+        return PAGE_ROWS
+    return max(1, min(PAGE_ROWS, PAGE_BYTES * (clock.live + clock.dead) // clock.bytes))
+
+
+def changes_page(service: Service, path: ListPath, after: int, rows: int = PAGE_ROWS, **more: Any) -> Page:
+    """The page of the next changes in a list after a timestamp, and one row more than it is to have."""
     filters = (Filter("last_modified", Op.GT, after),)
-    page = Page(filters, _OLDEST_FIRST, PAGE_ROWS + 1, deleted=True)._replace(**more)  # type: ignore[arg-type]
+    page = Page(filters, _OLDEST_FIRST, rows + 1, deleted=True)._replace(**more)
     of_kind = service.rules[path.kind].page
     return page if of_kind is None else of_kind(page)
 
@@ -92,6 +100,8 @@ class Feed:
         self.position = -1
         self.until = 0
         self.number: int | None = None
+        self.page_rows = PAGE_ROWS
+        """How many changes are read at once."""
         self.manifest: Manifest | None = None
         """Of the published collection, as of the position."""
         self._metadata = 0
@@ -101,7 +111,7 @@ class Feed:
         self._pushed = pushed
         self._views: dict[object, View] = {}
         self._kept: deque[Segment] = deque()
-        self._kept_rows = 0
+        self._kept_bytes = 0
         self.lock = asyncio.Lock()
         """Held while the position moves."""
         self._rested = 0.0
@@ -138,7 +148,7 @@ class Feed:
         view.own = Own({row[1] for row in rows})
         return True
 
-    async def _own(self, look: Look, after: int, **more: object) -> Sequence[Row]:
+    async def _own(self, look: Look, after: int, **more: Any) -> Sequence[Row]:
         """What changed after a timestamp of what readers of their own objects may see."""
         page = changes_page(
             self._service, self.path, after, holders=look.principals, permissions=look.seen_by, **more
@@ -207,22 +217,24 @@ class Feed:
             return await self._advance()
 
     async def _advance(self) -> bool:
-        began = self.position
-        page = None if began < 0 else changes_page(self._service, self.path, began, until=self.until or None)
+        began, most, page = self.position, self.page_rows, None
+        if began >= 0:
+            page = changes_page(self._service, self.path, began, most, until=self.until or None)
         found = await self._service.store.read(Wanted(points=self.path.lineage, clock=self.path, page=page))
         clock = standing_clock(self.path, found)
         if clock is None or (began >= 0 and clock.list != self.number):
             self._start_anew(clock)
             return False
+        self.page_rows = page_rows(clock)
         rows = found.rows
         if rows is None:
             self.number, self.position = clock.list, clock.timestamp
             self._attested(found)
             return False
         target = self.until or clock.timestamp
-        more = len(rows) > PAGE_ROWS
+        more = len(rows) > most
         if more:
-            rows = rows[:PAGE_ROWS]
+            rows = rows[:most]
             segment = Segment(began, rows[-1][2], target, rows)
         else:
             segment = Segment(began, target, 0, rows)
@@ -257,9 +269,9 @@ class Feed:
         self.position, self.until = segment.end, segment.until
         if segment.end > segment.start:
             self._kept.append(segment)
-            self._kept_rows += len(segment.rows)
-        while len(self._kept) > KEPT_SEGMENTS or (self._kept_rows > KEPT_ROWS and self._kept):
-            self._kept_rows -= len(self._kept.popleft().rows)
+            self._kept_bytes += segment.size()
+        while len(self._kept) > KEPT_SEGMENTS or (self._kept_bytes > KEPT_BYTES and self._kept):
+            self._kept_bytes -= self._kept.popleft().size()
         parts = []
         for view in tuple(self._views.values()):
             data = view.render(segment, visible.get(view, None if segment.rows else {}))
@@ -282,7 +294,7 @@ class Feed:
     def _start_anew(self, clock: Clock | None) -> None:
         """The list was deleted, and perhaps made again: nobody who followed it is in step."""
         self._kept.clear()
-        self._kept_rows = self.until = self._metadata = 0
+        self._kept_bytes = self.until = self._metadata = 0
         self.position = -1
         self.manifest = None
         if clock is not None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from kintoun.http.answers import PATIENCE
 from kintoun.settings import Positive, Section
 
 
@@ -47,6 +48,14 @@ class LiveSettings(Section, frozen=True):
             "up from the database.",
         ),
     ] = 262_144
+    stalled_seconds: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            le=3600,
+            description="How long a client may read nothing of what waits for it before it is cut off.",
+        ),
+    ] = PATIENCE
     own_objects: Annotated[
         Positive,
         Meta(

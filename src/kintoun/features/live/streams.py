@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from kintoun.features.live import events
 from kintoun.features.live.events import place_of, position
-from kintoun.features.live.feeds import AGAIN_SECONDS, PAGE_ROWS, Feed, changes_page, standing_clock
+from kintoun.features.live.feeds import AGAIN_SECONDS, Feed, changes_page, standing_clock
 from kintoun.features.live.rights import Rights
 from kintoun.features.live.views import Look, Segment, View
 from kintoun.http.answers import Pushing
@@ -303,11 +303,11 @@ class Stream(Pushing):
 
     async def _page(self, track: Track, to: int = 0) -> None:
         """Read a page of what the reader has not been sent, up to a timestamp perhaps."""
-        look, path, (start, until) = track.look, track.feed.path, track.at
+        look, path, (start, until), most = track.look, track.feed.path, track.at, track.feed.page_rows
         bound = until or to
         own = look.principals is not None
         page = changes_page(
-            self._hub.service, path, start, until=bound or None, deleted=not track.fresh,
+            self._hub.service, path, start, most, until=bound or None, deleted=not track.fresh,
             holders=look.principals, permissions=look.seen_by if own else None,
         )  # fmt: skip
         found = await self._hub.service.store.read(Wanted(points=path.lineage, clock=path, page=page))
@@ -323,8 +323,8 @@ class Stream(Pushing):
             track.start_over = True
             return
         until = bound or clock.timestamp
-        more = len(rows) > PAGE_ROWS
-        segment = Segment(start, rows[PAGE_ROWS - 1][2] if more else until, until * more, rows[:PAGE_ROWS])
+        more = len(rows) > most
+        segment = Segment(start, rows[most - 1][2] if more else until, until * more, rows[:most])
         data = look.render(segment, fresh=track.fresh) if rows else b""
         track.at = segment.end, segment.until
         track.fresh = track.fresh and more

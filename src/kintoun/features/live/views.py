@@ -33,6 +33,10 @@ class Segment(NamedTuple):
     rows: Collection[Row]
     manifest: Manifest | None = None
 
+    def size(self) -> int:
+        """About how many bytes it holds."""
+        return sum(len(row[3]) for row in self.rows)
+
 
 class Look(NamedTuple):
     """What is asked of a list.
