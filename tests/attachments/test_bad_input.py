@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tests.attachments.world import BOUNDARY, FILE, RECORD, Attachers, attaching, form, part
+from tests.files.writing import contents
 from tests.support.inprocess import Databases
 
 HELLO = part("attachment", "hello", "hello.txt", "text/plain")
@@ -34,10 +36,10 @@ async def standing(engine: str, databases: Databases, tmp_path: Path) -> AsyncIt
 
 async def _only_blob(files: Attachers) -> str:
     """The digest of the one content that is kept."""
-    rows = await files.files.store.fetch("SELECT sha256, key FROM blob")
-    kept = [each.key async for each in files.files.backend.walk()]
-    assert kept == [rows[0][1]]
-    digest: str = rows[0][0]
+    [row] = await files.files.store.fetch("SELECT sha256 FROM blob")
+    [content] = await contents(files.files)
+    digest: str = row[0]
+    assert digest == hashlib.sha256(content).hexdigest()
     return digest
 
 

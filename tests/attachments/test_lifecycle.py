@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from tests.attachments.world import Attachers, attaching
+from tests.files.writing import contents
 from tests.support.fixtures import ENGINES
 from tests.support.inprocess import Databases
 
@@ -27,6 +28,8 @@ A_RECORD = st.sampled_from(RECORDS)
 A_COLLECTION = st.sampled_from(COLLECTIONS)
 _REFERENCES = "SELECT k.path, r.id, r.location FROM reference r JOIN clock k ON k.list = r.list"
 CONTENT = st.sampled_from([b"one", b"two", b"three", b""])
+SMALL = len(b"one")
+"""What is larger is on the disk."""
 
 
 class Lifecycle(RuleBasedStateMachine):
@@ -50,7 +53,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     async def begin(self) -> Attachers:
         files = await self.stack.enter_async_context(
-            attaching(self.engine, self.databases, Path(self.folder), ("history",))
+            attaching(self.engine, self.databases, Path(self.folder), ("history",), small_bytes=SMALL)
         )
         await self.make(files)
         return files
@@ -188,8 +191,7 @@ class Lifecycle(RuleBasedStateMachine):
         assert self.run(self.blobs()) == {sha256(content).hexdigest() for content in self.standing.values()}
 
     async def blobs(self) -> set[str]:
-        walked = [each.key async for each in self.files.files.backend.walk()]
-        return {key.rpartition("/")[2].partition("-")[0] for key in walked if key.startswith("blobs/")}
+        return {sha256(content).hexdigest() for content in await contents(self.files.files)}
 
     @invariant()
     def references_are_what_is_named(self) -> None:

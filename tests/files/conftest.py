@@ -39,7 +39,13 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def files(store: Store, root: Path) -> Files:
-    made = Files(store, LocalDisk(root))
-    store.closing.append(follow_references(made.relative))
+def small() -> int:
+    """Bytes up to which content is kept in the database."""
+    return 0
+
+
+@pytest.fixture
+def files(store: Store, root: Path, small: int) -> Files:
+    made = Files(store, LocalDisk(root), small=small)
+    store.closing.append(follow_references(made.relative, store.engine.dialect))
     return made

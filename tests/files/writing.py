@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from kintoun.files import Blob, Files
+from kintoun.files.backends.local import LocalDisk
 from kintoun.model.kinds import BUCKET, COLLECTION, RECORD
 from kintoun.model.paths import Path
 from kintoun.model.permissions import NO_GRANTS
@@ -47,6 +48,14 @@ async def put(store: Store, path: Path, attributes: dict[str, Any]) -> None:
 
 async def delete(store: Store, path: Path) -> None:
     await store.write(Job(needs_of(path), lambda unit: unit.delete(path)))
+
+
+async def contents(files: Files) -> list[bytes]:
+    """All that is kept, on the disk and in the database."""
+    rows = await files.store.fetch("SELECT bytes FROM content")
+    assert isinstance(files.backend, LocalDisk)
+    on_disk = [path for path in files.backend.root.rglob("*") if path.is_file()]
+    return sorted([bytes(row[0]) for row in rows] + [path.read_bytes() for path in on_disk])
 
 
 async def attach(files: Files, path: Path, location: str, blob: Blob) -> None:

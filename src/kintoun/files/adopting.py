@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kintoun.files.backends.local import LocalDisk
-from kintoun.files.files import Blob, Files
+from kintoun.files.files import Files
+from kintoun.files.keeping import Blob
 from kintoun.files.references import MARK
 from kintoun.model import json, timestamps
 from kintoun.model.paths import ListPath
@@ -66,12 +67,13 @@ class _Named(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """A file that is as its record says: where its bytes are, when they are in the store already."""
+    """A file that is as its record says, when it was written (milliseconds since the epoch), and whether its
+    bytes were copied: others stand in the store already."""
 
     named: _Named
     blob: Blob
-    key: str | None
     modified: int
+    copied: bool = False
 
 
 async def adopt(files: Files, folder: Path, progress: Callable[[Adopted], None]) -> Adopted:
@@ -84,20 +86,22 @@ async def adopt(files: Files, folder: Path, progress: Callable[[Adopted], None])
     async for named in _records(files):
         if await files.store.fetch(_KNOWN, (named.location,)):
             done.known += 1
-            await files.store.transact(partial(_note, [], [named]))
+            await files.store.transact(partial(_note, files, [], [named]))
             continue
         found = await _examined(named, disk, prefix, done)
-        if found is not None and found.key is None:
-            found = found._replace(blob=await files.put(disk.read(named.location, 0, found.blob.size)))
-        if found is not None:
+        if found is None:
+            continue
+        if prefix is None:
+            await _copy(files, disk, found)
+        else:
             step.append(found)
-            done.files += 1
-            done.bytes += found.blob.size
+        done.files += 1
+        done.bytes += found.blob.size
         if len(step) == STEP:
-            await files.store.transact(partial(_note, step, []))
+            await files.store.transact(partial(_note, files, step, []))
             step = []
             progress(done)
-    await files.store.transact(partial(_note, step, []))
+    await files.store.transact(partial(_note, files, step, []))
     progress(done)
     return done
 
@@ -136,8 +140,7 @@ async def _examined(named: _Named, disk: LocalDisk, prefix: str | None, done: Ad
     if said is not None and said != digest:
         done.different.append(named.location)
         return None
-    key = None if prefix is None else prefix + named.location
-    return _Found(named, Blob(digest, size), key, modified)
+    return _Found(named, Blob(digest, size, (prefix or "") + named.location), modified)
 
 
 def _hashed(path: Path) -> tuple[str, int, int]:
@@ -150,12 +153,26 @@ def _hashed(path: Path) -> tuple[str, int, int]:
     return digest.hexdigest(), size, int(path.stat().st_mtime * 1000)
 
 
-async def _note(step: Sequence[_Found], known: Sequence[_Named], transaction: Transaction) -> None:
-    now = timestamps.now()
+async def _copy(files: Files, disk: LocalDisk, found: _Found) -> None:
+    """Have a file that is not in the store there."""
+    async with await files.spool() as spool:
+        await spool.fill(disk.read(found.named.location, 0, found.blob.size))
+
+        async def note(blob: Blob) -> None:
+            await files.store.transact(partial(_note, files, [found._replace(blob=blob, copied=True)], []))
+
+        await files.keep_for(spool, note)
+
+
+async def _note(
+    files: Files, step: Sequence[_Found], known: Sequence[_Named], transaction: Transaction
+) -> None:
     for found in step:
         named, blob = found.named, found.blob
-        if found.key is not None:
-            await transaction.fetch(_BLOB, (blob.sha256, found.key, blob.size, now))
+        if found.copied:
+            await files.settle(transaction, blob)
+        else:
+            await transaction.fetch(_BLOB, (blob.sha256, blob.key, blob.size, timestamps.now()))
         filename, mimetype = (str(named.attachment.get(name, "")) for name in ("filename", "mimetype"))
         row = (named.location, blob.sha256, filename, mimetype, *named.ids, found.modified)
         await transaction.fetch(_LOCATION, row)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from kintoun.files.backends import Backend, make_backend
+from kintoun.files.keeping import Blob, BlobGone, Keeper, in_database
 from kintoun.files.measuring import FileMeasures
 from kintoun.files.references import follow_references
 from kintoun.files.settings import FileSettings, place_of
@@ -17,6 +17,7 @@ from kintoun.files.spool import Spool
 from kintoun.files.sweeping import Sweeper
 from kintoun.measures import Measures
 from kintoun.model import timestamps
+from kintoun.model.errors import ProtocolError
 from kintoun.plugin import Registry
 from kintoun.resources.context import Service
 from kintoun.settings import Settings
@@ -26,15 +27,6 @@ from kintoun.storage.engine import Transaction
 ATTEMPTS = 5
 """How often content is kept anew that was swept meanwhile; only grace periods near zero need a second."""
 
-_CLAIM = "UPDATE blob SET touched = $2 WHERE sha256 = $1 RETURNING key, size"
-_ANNOUNCE = "INSERT INTO loose (key, since, condemned) VALUES ($1, $2, 0)"
-_SETTLE = "DELETE FROM loose WHERE key = $1 AND condemned = 0 RETURNING key"
-_ADD_BLOB = (
-    "INSERT INTO blob (sha256, key, size, created, touched) VALUES ($1, $2, $3, $4, $4)"
-    " ON CONFLICT (sha256) DO UPDATE SET touched = excluded.touched,"
-    " key = CASE WHEN blob.key = $5 THEN excluded.key ELSE blob.key END RETURNING key"
-)
-_CONDEMN = "INSERT INTO loose (key, since, condemned) VALUES ($1, $2, 1)"
 _COLUMNS = "location, sha256, filename, mimetype, bucket, collection, record, created"
 _ADD_LOCATION = (
     f"INSERT INTO location ({_COLUMNS}, keep) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
@@ -55,22 +47,8 @@ _FIND = (
     " b.key, b.size, v.coding, v.source, v.key, v.size FROM location l JOIN blob b ON b.sha256 = l.sha256"
     " LEFT JOIN variant v ON v.sha256 = l.sha256 AND v.key IS NOT NULL WHERE l.location = $1"
 )
-_ADD_VARIANT = (
-    "INSERT INTO variant (sha256, coding, source, key, size) VALUES ($1, $2, $3, $4, $5)"
-    " ON CONFLICT (sha256, coding, source) DO NOTHING RETURNING key"
-)
-_HOLD_BLOB = "UPDATE blob SET touched = touched WHERE sha256 = $1 RETURNING key"
 
-
-class BlobGone(Exception):
-    """The content was swept between being kept and being named; keeping it again helps."""
-
-
-class Blob(NamedTuple):
-    """Some content: the hexadecimal SHA-256 of it, and its size in bytes."""
-
-    sha256: str
-    size: int
+T = TypeVar("T")
 
 
 class Variant(NamedTuple):
@@ -112,13 +90,16 @@ class Files:
         base_url: str | None = None,
         prefix: str = "",
         measures: Measures | None = None,
+        small: int = 0,
     ) -> None:
+        """Content of up to `small` bytes is kept in the database."""
         self.store = store
         self.backend = backend
         self.base_url = base_url if base_url is None or base_url.endswith("/") else base_url + "/"
         """Where files are read, with a slash at the end; None: at the server itself."""
         self._prefixes = tuple(each for each in (self.base_url, prefix) if each)
         self.measures = FileMeasures(measures or Measures(), store)
+        self._keeper = Keeper(store, backend, small, self.measures)
         self._opened = False
         self._opening = asyncio.Lock()
 
@@ -132,10 +113,10 @@ class Files:
     # Content
 
     async def spool(self, most: int | None = None) -> Spool:
-        """A temporary file of at most `most` bytes, for `keep`. Raises BackendFailed.
+        """What takes in at most `most` bytes, for `keep` or `keep_for`. Raises BackendFailed.
 
-        `async with await files.spool(most) as spool: await spool.write(part); …; blob = await
-        files.keep(spool)`. Nothing is left of it when `keep` was not reached.
+        `async with await files.spool(most) as spool: await spool.write(part); …; await files.keep_for(spool,
+        write)`. Nothing is left of it when what names it is not reached.
         """
         await self.open()
         return Spool(self.backend.uploads, most)
@@ -147,52 +128,33 @@ class Files:
             return await self.keep(spool)
 
     async def keep(self, spool: Spool) -> Blob:
-        """Keep what was spooled, durably and once, however often the same content comes.
+        """Keep what was spooled until something names it, which must be soon: see `place`.
 
-        Until a location stands for it, it is kept for the time of grace. Raises BackendFailed.
+        Raises BackendFailed and `Unavailable`.
         """
-        await spool.finish()
-        blob = Blob(spool.sha256, spool.size)
-        for _ in range(ATTEMPTS):
-            if await self._keep(blob, spool.path):
-                return blob
-            if not await asyncio.to_thread(spool.path.exists):
-                raise BlobGone(blob.sha256)  # it was moved to where the sweeper found it
-        raise BlobGone(blob.sha256)
+        return await self._keeper.keep(spool)
 
-    async def _keep(self, blob: Blob, spooled: Path) -> bool:
-        """One attempt; False when the sweeper took the upload for one that broke off."""
-        key = f"blobs/{blob.sha256[:2]}/{blob.sha256[2:4]}/{blob.sha256}-{secrets.token_hex(4)}"
+    async def keep_for(self, spool: Spool, name: Callable[[Blob], Awaitable[T]]) -> T:
+        """Keep what was spooled, and name it: in a transaction that `place`s the blob.
 
-        async def begin(transaction: Transaction) -> str | None:
-            now = timestamps.now()
-            held = await transaction.fetch(_CLAIM, (blob.sha256, now))
-            if not held:
-                await transaction.fetch(_ANNOUNCE, (key, now))
-            return str(held[0][0]) if held else None
+        Raises what `keep` and `name` raise; BlobGone only when that does not help.
+        """
+        for last in (False,) * (ATTEMPTS - 1) + (True,):
+            blob = await self.keep(spool)
+            try:
+                return await name(blob)
+            except BlobGone:
+                moved = spool.content is None and not await asyncio.to_thread(spool.path.exists)
+                if last or moved:
+                    raise  # in the latter case to where the sweeper found it
+            except ProtocolError:
+                await self._keeper.take_back(blob)
+                raise
+        raise AssertionError("the last attempt returns or raises")
 
-        async def end(transaction: Transaction) -> bool:
-            now = timestamps.now()
-            if not await transaction.fetch(_SETTLE, (key,)):
-                return False
-            row = (blob.sha256, key, blob.size, now, held or "")
-            if (await transaction.fetch(_ADD_BLOB, row))[0][0] != key:
-                # Somebody else kept the same content meanwhile.
-                await transaction.fetch(_CONDEMN, (key, now))
-            return True
-
-        held = await self.store.transact(begin)
-        known = held is not None and await self.backend.size(held) == blob.size
-        if held is not None and not known:
-            # Its bytes were lost, by somebody who cleaned up in the store: here they are again.
-            announce = (key, timestamps.now())
-            await self.store.transact(lambda transaction: transaction.fetch(_ANNOUNCE, announce))
-        if not known:
-            await self.backend.keep(key, spooled)
-            if not await self.store.transact(end):
-                return False
-        self.measures.kept(blob.size, new=not known)
-        return True
+    async def settle(self, transaction: Transaction, blob: Blob) -> None:
+        """Have a blob known, in the transaction that names it. Raises BlobGone: `keep` it again."""
+        await self._keeper.settle(transaction, blob)
 
     # Names
 
@@ -211,12 +173,10 @@ class Files:
 
         `record` are the ids of the record, its bucket and collection before it. With `keep` the file stays
         when no record names it any longer. Without a reference, which the record's `attachment.location`
-        makes, it goes after the time of grace. Raises BlobGone: `put` it again, and run the write again.
+        makes, it goes after the time of grace. Raises BlobGone: `keep` it again, and run the write again.
         """
-        now = timestamps.now()
-        if not await transaction.fetch(_CLAIM, (blob.sha256, now)):
-            raise BlobGone(blob.sha256)
-        row = (location, blob.sha256, filename, mimetype, *record, now, int(keep))
+        await self._keeper.settle(transaction, blob)
+        row = (location, blob.sha256, filename, mimetype, *record, timestamps.now(), int(keep))
         return bool(await transaction.fetch(_ADD_LOCATION, row))
 
     async def find(self, location: str) -> Location | None:
@@ -232,11 +192,19 @@ class Files:
 
         Readers see the one or the other, whole. It stays until `withdraw`. Raises BackendFailed.
         """
-        for _ in range(ATTEMPTS):
-            blob = await self.put(content)
-            if await self.store.transact(partial(_publish, name, blob, mimetype)):
-                return blob
-        raise BlobGone(name)
+
+        async def publish(blob: Blob) -> Blob:
+            await self.store.transact(partial(self._publish, name, mimetype, blob))
+            return blob
+
+        async with await self.spool() as spool:
+            await spool.write(content)
+            return await self.keep_for(spool, publish)
+
+    async def _publish(self, name: str, mimetype: str, blob: Blob, transaction: Transaction) -> None:
+        await self._keeper.settle(transaction, blob)
+        row = (name, blob.sha256, name.rpartition("/")[2], mimetype, timestamps.now())
+        await transaction.fetch(_PUBLISH, row)
 
     async def withdraw(self, name: str) -> bool:
         """Take back what was published; whether there was anything."""
@@ -263,9 +231,21 @@ class Files:
     def read(self, location: Location, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes]:
         """The bytes of a location, or those from `start` up to `stop`, in parts.
 
-        Raises BackendFailed, and KeyError when the bytes are gone.
+        Raises BackendFailed, `Unavailable`, and KeyError when the bytes are gone.
         """
-        return self.backend.read(location.key, start, location.size if stop is None else stop)
+        return self.read_key(location.key, start, location.size if stop is None else stop)
+
+    async def read_key(self, key: str, start: int, stop: int) -> AsyncGenerator[bytes]:
+        """The bytes under a key from `start` up to `stop`, in parts. Raises as `read` does."""
+        if in_database(key):
+            yield (await self._keeper.content(key))[start:stop]
+            return
+        async for part in self.backend.read(key, start, stop):
+            yield part
+
+    def path(self, key: str) -> Path | None:
+        """The file that holds the bytes under a key, when they stand on a disk of this machine."""
+        return None if in_database(key) else self.backend.path(key)
 
     async def content(self, location: Location) -> bytes:
         """All bytes of a location, for those that are known to be small."""
@@ -276,35 +256,7 @@ class Files:
 
         False when the blob has gone, or has that variant already. Raises BackendFailed.
         """
-        key = None
-        if spool is not None:
-            await spool.finish()
-            key = f"variants/{sha256[:2]}/{sha256[2:4]}/{sha256}-{secrets.token_hex(4)}.{coding}"
-            announce = (key, timestamps.now())
-            await self.store.transact(lambda transaction: transaction.fetch(_ANNOUNCE, announce))
-            await self.backend.keep(key, spool.path)
-        row = (sha256, coding, source, key, spool.size if spool is not None else 0)
-        return await self.store.transact(partial(_add_variant, row))
-
-
-async def _add_variant(row: tuple[str, str, str, str | None, int], transaction: Transaction) -> bool:
-    sha256, _, _, key, _ = row
-    held = await transaction.fetch(_HOLD_BLOB, (sha256,))
-    if key is not None and not await transaction.fetch(_SETTLE, (key,)):
-        return False
-    if held and await transaction.fetch(_ADD_VARIANT, row):
-        return True
-    if key is not None:
-        await transaction.fetch(_CONDEMN, (key, timestamps.now()))
-    return False
-
-
-async def _publish(name: str, blob: Blob, mimetype: str, transaction: Transaction) -> bool:
-    now = timestamps.now()
-    if not await transaction.fetch(_CLAIM, (blob.sha256, now)):
-        return False
-    await transaction.fetch(_PUBLISH, (name, blob.sha256, name.rpartition("/")[2], mimetype, now))
-    return True
+        return await self._keeper.keep_variant(sha256, coding, source, spool)
 
 
 def files_at(
@@ -313,7 +265,7 @@ def files_at(
     """The files that a section of the settings tells of. Raises ValueError for a store that cannot be."""
     uploads = Path(section.upload_folder) if section.upload_folder is not None else None
     backend = make_backend(place_of(section, settings), section.store_options, uploads)
-    return Files(store, backend, section.base_url, section.location_prefix, measures)
+    return Files(store, backend, section.base_url, section.location_prefix, measures, section.small_bytes)
 
 
 def start_files(registry: Registry, section: FileSettings) -> Files:
@@ -325,7 +277,7 @@ def start_files(registry: Registry, section: FileSettings) -> Files:
     service = registry.service
     files = files_at(service.store, registry.settings, section, service.measures)
     service.shared[Files] = files
-    registry.closing(follow_references(files.relative))
+    registry.closing(follow_references(files.relative, service.store.engine.dialect))
     sweeper = Sweeper(files.store, files.backend, files.relative, section.grace_seconds, files.measures)
     registry.background(lambda: sweeper.run(section.sweep_seconds), lease="files")
     return files

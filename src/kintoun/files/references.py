@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from kintoun.model import json
 from kintoun.model.kinds import RECORD
+from kintoun.storage.dialect import Dialect
 from kintoun.storage.lanes import Closing
 from kintoun.storage.rows import Stored
 from kintoun.storage.unit import Unit
@@ -20,6 +21,11 @@ MARK = '"attachment"'
 
 # Also locks the location's row, so that nobody sweeps it before the reference is committed.
 _HOLD = "UPDATE location SET orphaned = NULL WHERE location IN ({}) RETURNING location"
+_HOLD_AND_REFER = (
+    "WITH held AS (UPDATE location SET orphaned = NULL WHERE location = $3 RETURNING location)"
+    " INSERT INTO reference (list, id, location) SELECT $1, $2, location FROM held"
+    " ON CONFLICT (list, id) DO UPDATE SET location = excluded.location RETURNING location"
+)
 _REFER = (
     "INSERT INTO reference (list, id, location) VALUES ($1, $2, $3)"
     " ON CONFLICT (list, id) DO UPDATE SET location = excluded.location"
@@ -37,8 +43,9 @@ def location_in(body: str, relative: Relative) -> str | None:
     return relative(attachment["location"])
 
 
-def follow_references(relative: Relative) -> Closing:
+def follow_references(relative: Relative, dialect: Dialect) -> Closing:
     """What notes, at the end of each transaction, which locations the records that it wrote name now."""
+    at_once = dialect is Dialect.POSTGRESQL  # where every statement is a round trip
 
     def named(row: Stored | None) -> str | None:
         return None if row is None or row.deleted else location_in(row.body, relative)
@@ -64,7 +71,9 @@ def follow_references(relative: Relative) -> Closing:
                 referred.append((clock.list, path.id, new))
             elif old is not None and new is None:
                 released.append((clock.list, path.id))
-        if referred or released:
+        if at_once and len(referred) == 1 and not released:
+            await _note_one(unit, *referred[0])
+        elif referred or released:
             await _note(unit, holds, released, referred)
 
     return follow
@@ -75,6 +84,11 @@ def _renumbered(unit: Unit) -> set[object]:
     return {
         after.path for before, after in unit.clocks_changed() if before is None or before.list != after.list
     }
+
+
+async def _note_one(unit: Unit, number: int, id_: str, location: str) -> None:
+    if not await unit.transaction.fetch(_HOLD_AND_REFER, (number, id_, location)):
+        await unit.transaction.fetch(_RELEASE, (number, id_))
 
 
 async def _note(
@@ -92,5 +106,7 @@ async def _note(
         marks = ", ".join(f"${n}" for n in range(1, len(step) + 1))
         known.update(row[0] for row in await transaction.fetch(_HOLD.format(marks), step))
     foreign = [(number, id_) for number, id_, location in referred if location not in known]
-    await transaction.execute_many(_RELEASE, released + foreign)
-    await transaction.execute_many(_REFER, [row for row in referred if row[2] in known])
+    if released or foreign:
+        await transaction.execute_many(_RELEASE, released + foreign)
+    if known:
+        await transaction.execute_many(_REFER, [row for row in referred if row[2] in known])

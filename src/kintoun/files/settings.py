@@ -12,6 +12,9 @@ from kintoun.settings import BESIDE_FILE, Count, Section, Settings
 DAY_SECONDS = 86_400
 FOLDER = "attachments"
 
+MOST_SMALL = 256 * 1024
+"""More than that is not in memory when it has arrived."""
+
 
 class FileSettings(Section, frozen=True):
     """Where files are kept, for how long, and where they are read."""
@@ -39,6 +42,13 @@ class FileSettings(Section, frozen=True):
             extra=BESIDE_FILE,
         ),
     ] = None
+    small_bytes: Annotated[
+        Annotated[int, Meta(ge=0, le=MOST_SMALL)],
+        Meta(
+            description="Size of the largest file that is kept in the database, beside the record that names "
+            "it, in bytes; 0: none is."
+        ),
+    ] = 16 * 1024
     base_url: Annotated[
         Annotated[str, Meta(pattern=r"^https?://[^\s?#]+$")] | None,
         Meta(

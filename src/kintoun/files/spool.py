@@ -1,4 +1,4 @@
-"""An upload on its way in: a temporary file that grows, and the digest of what it holds."""
+"""An upload on its way in: the bytes that came so far, and the digest of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import AsyncIterable
 from contextlib import suppress
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from stat import S_ISREG
@@ -14,7 +15,10 @@ from threading import Lock
 from time import time
 
 BUFFER = 256 * 1024
-"""Bytes that are gathered before a thread writes them: small files need one."""
+"""Bytes that are gathered before a thread writes them: what is smaller never needs a temporary file."""
+
+HASHED_AT_ONCE = 64 * 1024
+"""Bytes whose digest takes less time than to ask a thread for it."""
 
 PREFIX = "upload-"
 LEFT_OVER_SECONDS = 3600.0
@@ -30,24 +34,32 @@ class TooLarge(Exception):
 
 
 class Spool:
-    """A temporary file in `folder`; what is in it counts for nothing until it is kept.
+    """Bytes in memory, and in a temporary file in `folder` once they are many.
 
-    Raises TooLarge when more than `most` bytes are written. Use it as a context: at the end whatever was not
-    kept is removed.
+    They count for nothing until they are kept. Raises TooLarge when more than `most` bytes are written. Use
+    it as a context: at the end whatever was not kept is removed.
     """
 
     def __init__(self, folder: Path, most: int | None = None) -> None:
-        self.path = folder / f"{PREFIX}{secrets.token_hex(16)}"
+        self._folder = folder
+        self.content: bytes | None = None
+        """All that was written, once `finish` has returned; None when it is in the temporary file."""
         self.size = 0
         self._most = most
         self._digest = sha256()
         self._buffer: list[bytes] = []
         self._buffered = 0
+        self._on_disk = False
         self._file: int | None = None
         self._ended = False
         # A thread goes on when the request that waited for it is cancelled: it must not meet a file closed,
         # whose number another file may have by then.
         self._lock = Lock()
+
+    @cached_property
+    def path(self) -> Path:
+        """The temporary file, if there is one."""
+        return self._folder / f"{PREFIX}{secrets.token_hex(16)}"
 
     @property
     def sha256(self) -> str:
@@ -58,8 +70,8 @@ class Spool:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._ended and not self.path.exists():
-            return  # it was moved to where it is kept
+        if not self._on_disk or (self._ended and not self.path.exists()):
+            return  # there never was a file, or it was moved to where it is kept
         # Shielded: also when the request was cancelled, nothing is left behind.
         await asyncio.shield(asyncio.to_thread(self._discard))
 
@@ -71,6 +83,7 @@ class Spool:
         self._buffer.append(part)
         self._buffered += len(part)
         if self._buffered >= BUFFER:
+            self._on_disk = True
             await asyncio.to_thread(self._flush)
 
     async def fill(self, source: bytes | AsyncIterable[bytes]) -> None:
@@ -82,10 +95,18 @@ class Spool:
             await self.write(part)
 
     async def finish(self) -> None:
-        """Have all of it on disk, so that a crash after this loses nothing."""
+        """Nothing more comes. What is in a file is on disk then, so that a crash after this loses nothing."""
         if self._ended:
             return
-        await asyncio.to_thread(self._finish)
+        if self._on_disk:
+            await asyncio.to_thread(self._finish)
+            return
+        self.content = self._buffer[0] if len(self._buffer) == 1 else b"".join(self._buffer)
+        self._ended = True
+        if self.size <= HASHED_AT_ONCE:
+            self._digest.update(self.content)
+        else:
+            await asyncio.to_thread(self._digest.update, self.content)
 
     def _flush(self) -> None:
         with self._lock:
@@ -100,9 +121,7 @@ class Spool:
         parts, self._buffer, self._buffered = self._buffer, [], 0
         for part in parts:
             self._digest.update(part)
-            rest = memoryview(part)
-            while rest:
-                rest = rest[os.write(self._file, rest) :]
+            write_all(self._file, part)
 
     def _finish(self) -> None:
         with self._lock:
@@ -122,6 +141,13 @@ class Spool:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def write_all(file: int, content: bytes) -> None:
+    """Write all of it to an open file. Raises OSError."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(file, rest) :]
 
 
 def remove_left_overs(folder: Path) -> int:

@@ -2,7 +2,7 @@
 
 1. A location that no record names is marked, and once it has been for the time of grace, it is forgotten.
 2. A blob that no location stands for, and that nobody has asked to keep for the time of grace, is forgotten:
-   its row goes, and its key is condemned.
+   its row goes, with its bytes if they are in the database, and otherwise its key is condemned.
 3. The bytes under condemned keys are deleted, and those of uploads that broke off.
 
 None of it can hurt an upload of the same content, whatever the clocks of the servers say. A key is used once:
@@ -22,6 +22,7 @@ from functools import partial
 import structlog
 
 from kintoun.files.backends import Backend, BackendFailed
+from kintoun.files.keeping import let_go
 from kintoun.files.measuring import FileMeasures
 from kintoun.files.references import Relative, location_in
 from kintoun.files.spool import remove_left_overs
@@ -71,7 +72,6 @@ _FORGET_BLOB = (
     " AND NOT EXISTS (SELECT 1 FROM location l WHERE l.sha256 = blob.sha256) RETURNING key, size"
 )
 _FORGET_VARIANTS = "DELETE FROM variant WHERE sha256 = $1 RETURNING key"
-_CONDEMN = "INSERT INTO loose (key, since, condemned) VALUES ($1, $2, 1)"
 
 _CONDEMN_UPLOADS = "UPDATE loose SET condemned = 1 WHERE condemned = 0 AND since <= $1"
 _CONDEMNED = "SELECT key FROM loose WHERE condemned = 1 AND key > $1 ORDER BY key LIMIT $2"
@@ -128,11 +128,11 @@ class Sweeper:
         await self._drop_references()
         await self._mark(now)
         await self._forget_locations(now - self._grace_ms)
-        await self._forget_blobs(now, now - self._grace_ms)
+        removed = await self._forget_blobs(now - self._grace_ms)
         await self._store.transact(
             lambda transaction: transaction.fetch(_CONDEMN_UPLOADS, (now - max(self._grace_ms, UPLOAD_MS),))
         )
-        removed = await self._delete_condemned()
+        removed += await self._delete_condemned()
         await asyncio.to_thread(remove_left_overs, self._backend.uploads)
         if self._measures is not None:
             self._measures.swept(removed)
@@ -185,9 +185,11 @@ class Sweeper:
                 await self._each(_HEAL, missing)
                 await self._each(_UNMARK, [(each[2],) for each in missing])
 
-    async def _forget_blobs(self, now: int, before: int) -> None:
+    async def _forget_blobs(self, before: int) -> int:
+        removed = 0
         async for step in self._steps(_UNUSED, before):
-            await self._store.transact(partial(_forget_blobs, step, now, before))
+            removed += await self._store.transact(partial(_forget_blobs, step, before))
+        return removed
 
     async def _delete_condemned(self) -> int:
         removed = 0
@@ -205,12 +207,13 @@ async def _forget_locations(step: Sequence[str], before: int, transaction: Trans
     return len(gone)
 
 
-async def _forget_blobs(step: Sequence[str], now: int, before: int, transaction: Transaction) -> None:
+async def _forget_blobs(step: Sequence[str], before: int, transaction: Transaction) -> int:
+    removed = 0
     locked = [each for each in step if await transaction.fetch(_LOCK_BLOB, (each, before))]
     for sha256 in locked:
         gone = await transaction.fetch(_FORGET_BLOB, (sha256,))
         if not gone:
             continue
         variants = await transaction.fetch(_FORGET_VARIANTS, (sha256,))
-        keys = [row[0] for row in (*gone, *variants) if row[0] is not None]
-        await transaction.execute_many(_CONDEMN, [(key, now) for key in keys])
+        removed += await let_go(transaction, [row[0] for row in (*gone, *variants) if row[0] is not None])
+    return removed

@@ -6,7 +6,8 @@ from __future__ import annotations
 # known to name it. `variant` holds the same content in other encodings: `source` is the SHA-256 of the
 # dictionary that an encoding needs, empty for none; without a key it was found not to be worth it. `loose`
 # has the keys under which there may be bytes that nothing stands for: of uploads that are under way, or
-# broke off, and of blobs that were forgotten, which are `condemned`.
+# broke off, and of blobs that were forgotten, which are `condemned`. `content` has the bytes of
+# what is small.
 MIGRATIONS = (
     (
         """CREATE TABLE blob (
@@ -54,4 +55,5 @@ MIGRATIONS = (
         )""",
         "CREATE INDEX loose_since ON loose (condemned, since)",
     ),
+    ("CREATE TABLE content (key {text} NOT NULL PRIMARY KEY, bytes {bytes} NOT NULL)",),
 )

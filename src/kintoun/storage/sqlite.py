@@ -11,7 +11,6 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from operator import itemgetter
 from threading import local
@@ -28,6 +27,7 @@ from kintoun.storage.migrating import FEATURE_VERSIONS, FEATURES_SINCE, bring_up
 from kintoun.storage.rows import Clock, Found, Stored, Unavailable, Wanted
 from kintoun.storage.select import register_functions
 from kintoun.storage.statements import CLOCK_COLUMNS, answer, question, stored
+from kintoun.storage.threads import Threads
 
 T = TypeVar("T")
 
@@ -95,7 +95,7 @@ class SQLite:
         self.indexed = indexed_fields(settings)
         self._reader: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
-        self._threads = ThreadPoolExecutor(3, thread_name_prefix="sqlite")
+        self._threads = Threads(3, "sqlite")
         self._per_thread = local()
         self._opened: list[sqlite3.Connection] = []
         self._turn = asyncio.Lock()
@@ -115,7 +115,7 @@ class SQLite:
             raise Unavailable(f"{self.file}: {error}") from error
 
     async def close(self) -> None:
-        self._threads.shutdown(wait=True)
+        self._threads.close()
         for connection in self._opened:
             connection.close()
         self._opened.clear()
@@ -206,7 +206,7 @@ class SQLite:
         return connection
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await self._threads.run(work)
 
     async def fetch(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
         numbered = translated(sql, self.dialect)

@@ -19,7 +19,7 @@ from kintoun.features.attachments.names import allowed_extensions, check_pattern
 from kintoun.features.attachments.serving import serve_files
 from kintoun.features.attachments.settings import AttachmentsSettings, OptionsOf
 from kintoun.features.attachments.uploads import Rules
-from kintoun.files import MIGRATIONS, Backend, Files, start_files
+from kintoun.files import MIGRATIONS, Files, start_files
 from kintoun.http.requests import Request
 from kintoun.http.routing import PREFIX, Endpoint
 from kintoun.model.kinds import RECORD
@@ -103,10 +103,7 @@ class Addresses:
 
 async def probe(files: Files) -> bool:
     """Whether a file can be kept, and removed again."""
-    backend: Backend = files.backend
-    async with await files.spool() as spool:
-        await spool.write(b"heartbeat")
-        await spool.finish()
-        await backend.keep(PROBE, spool.path)
-    await backend.delete(PROBE)
+    await files.open()
+    await files.backend.keep(PROBE, b"heartbeat")
+    await files.backend.delete(PROBE)
     return True

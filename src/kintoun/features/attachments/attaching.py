@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 from kintoun.features.attachments.names import locations
 from kintoun.features.attachments.settings import AttachmentsSettings, OptionsOf
 from kintoun.features.attachments.uploads import FILE, Described
-from kintoun.files import Blob, Files
+from kintoun.files import Blob, Files, Spool
 from kintoun.http.answers import Answer, json_answer
 from kintoun.http.requests import Request
 from kintoun.http.routing import PREFIX
@@ -33,13 +34,13 @@ from kintoun.storage.rows import Stored, Wanted
 
 
 class Upload(NamedTuple):
-    """A file that is kept already, and what a record will tell of it.
+    """A file that was received whole, and what a record will tell of it.
 
     `original` is the file that was sent, where it was compressed before it was kept. `patch` are the
     attributes and permissions that were sent along.
     """
 
-    blob: Blob
+    spool: Spool
     described: Described
     original: Described | None
     patch: Envelope
@@ -87,13 +88,13 @@ class Attaching:
         return NO_DEMANDS if self._settings.ignore_preconditions else demands
 
     async def attach(self, context: Context, request: Request, path: Path, upload: Upload) -> Answer:
-        """Let the record name the file. Raises BlobGone when that was swept meanwhile."""
+        """Keep the file, and let the record name it. Raises what `Files.keep_for` raises."""
 
-        async def act(work: Work) -> Answer:
+        async def act(blob: Blob, work: Work) -> Answer:
             ground, own = await rows_of(work, path)
             timestamp = 0 if own is not None else await _list_timestamp(work, path)
             self._check(context, request, path, ground, own, timestamp)
-            attachment = await self._placed(work, path, upload)
+            attachment = await self._placed(work, path, upload, blob)
             data = {**(upload.patch.data or {}), FILE: attachment}
             if own is None:
                 created = upload.patch._replace(data={**data, "id": path.id})
@@ -106,9 +107,12 @@ class Attaching:
                 return json_answer(attachment, 201, headers)
             return json_answer(attachment, headers=(*headers, *caching(context, path, ground.above[-1])))
 
-        return await context.write(needs_in(context, path), act)
+        async def write(blob: Blob) -> Answer:
+            return await context.write(needs_in(context, path), partial(act, blob))
 
-    async def _placed(self, work: Work, path: Path, upload: Upload) -> dict[str, Any]:
+        return await self._files.keep_for(upload.spool, write)
+
+    async def _placed(self, work: Work, path: Path, upload: Upload, blob: Blob) -> dict[str, Any]:
         """What the record tells of the file, under a location that is its own from now on."""
         bucket, collection, record = path.ids
         options = self._options.of(bucket, collection)
@@ -123,7 +127,7 @@ class Attaching:
             if await self._files.place(
                 work.unit.transaction,
                 location,
-                upload.blob,
+                blob,
                 filename=described.filename,
                 mimetype=described.mimetype,
                 record=(bucket, collection, record),

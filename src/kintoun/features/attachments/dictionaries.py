@@ -97,7 +97,7 @@ class Dictionaries:
             if sha256 in made or sha256 == location.sha256 or not 0 < size <= self._most:
                 continue
             made.add(sha256)
-            dictionary = b"".join([part async for part in self._files.backend.read(key, 0, size)])
+            dictionary = b"".join([part async for part in self._files.read_key(key, 0, size)])
             content = content or await self._files.content(location)
             encoded = await asyncio.to_thread(encode, content, dictionary, sha256)
             await self._keep(location, sha256, encoded)

@@ -9,11 +9,11 @@ import structlog
 from kintoun.features.attachments.attaching import Attaching, Upload, attached_to
 from kintoun.features.attachments.settings import Options, OptionsOf
 from kintoun.features.attachments.uploads import (
-    GZIP,
     Described,
     Form,
     Rules,
     compress,
+    gzipped_from,
     receive_form,
     receive_whole,
 )
@@ -21,7 +21,7 @@ from kintoun.files import BackendFailed, BlobGone, Files, Spool
 from kintoun.http.answers import Answer
 from kintoun.http.incoming import Incoming
 from kintoun.http.requests import Request
-from kintoun.model.envelope import Envelope, parse_envelope
+from kintoun.model.envelope import parse_envelope
 from kintoun.model.errors import BACKEND, INVALID_PARAMETERS, ProtocolError, invalid
 from kintoun.model.kinds import RECORD
 from kintoun.model.paths import Path
@@ -34,6 +34,9 @@ from kintoun.resources.writing import check_id
 from kintoun.storage.rows import Wanted
 
 log = structlog.get_logger()
+
+AT_ONCE_BYTES = 64 * 1024
+"""Up to which a body is received before anybody is asked whether it may be: it is on its way anyway."""
 
 Receive = Callable[[Request, Incoming, Spool, Rules], Awaitable[Form]]
 
@@ -71,37 +74,47 @@ class AttachmentEndpoint:
 
     async def _receive(self, context: Context, request: Request, receive: Receive) -> Answer:
         path = Path(RECORD, request.parameters)
-        await self._attaching.admit(context, request, path)
         body = request.incoming
-        if body is None or (request.method == "POST" and request.media_type != "multipart/form-data"):
-            raise ProtocolError(400, INVALID_PARAMETERS, "Content-Type should be multipart/form-data")
-        options = self._options.of(*path.ids[:2])
-        gzipped = _gzipped(request, options)
-        rules = self._rules._replace(max_size_bytes=options.max_size_bytes)
+        admitted = body is None or body.length is None or body.length > AT_ONCE_BYTES
+        if admitted:
+            await self._attaching.admit(context, request, path)
         try:
-            async with await self._files.spool() as spool:
-                form = await receive(request, body, spool, rules)
-                envelope = parse_envelope(
-                    form.fields, kind=RECORD.name, permissions_allowed=RECORD.permissions
-                )
-                check_id(path, envelope.data)
-                upload = await self._kept(form, envelope, spool, gzipped=gzipped)
+            async with await self._files.spool() as spool, await self._files.spool() as compressed:
+                try:
+                    upload = await self._received(request, body, receive, path, spool, compressed)
+                except ProtocolError:
+                    if not admitted:
+                        await self._attaching.admit(context, request, path)
+                    raise
                 return await self._attaching.attach(context, request, path, upload)
         except (BackendFailed, BlobGone, OSError) as error:
             log.error("a file could not be kept", error=str(error), path=request.path)
             raise _not_kept(context) from None
 
-    async def _kept(self, form: Form, envelope: Envelope, spool: Spool, *, gzipped: bool) -> Upload:
-        """The upload, on disk or in the object store for good. Raises BackendFailed."""
+    async def _received(
+        self,
+        request: Request,
+        body: Incoming | None,
+        receive: Receive,
+        path: Path,
+        spool: Spool,
+        compressed: Spool,
+    ) -> Upload:
+        """What was sent. Raises ProtocolError for whatever is wrong with it."""
+        if body is None or (request.method == "POST" and request.media_type != "multipart/form-data"):
+            raise ProtocolError(400, INVALID_PARAMETERS, "Content-Type should be multipart/form-data")
+        options = self._options.of(*path.ids[:2])
+        gzipped = _gzipped(request, options)
+        rules = self._rules._replace(max_size_bytes=options.max_size_bytes)
+        form = await receive(request, body, spool, rules)
+        envelope = parse_envelope(form.fields, kind=RECORD.name, permissions_allowed=RECORD.permissions)
+        check_id(path, envelope.data)
         await spool.finish()
         sent = Described(form.filename, form.mimetype, spool.sha256, spool.size)
         if not gzipped:
-            return Upload(await self._files.keep(spool), sent, None, envelope)
-        async with await self._files.spool() as compressed:
-            await compress(spool, compressed)
-            blob = await self._files.keep(compressed)
-        described = Described(f"{form.filename}.gz", GZIP, blob.sha256, blob.size)
-        return Upload(blob, described, sent, envelope)
+            return Upload(spool, sent, None, envelope)
+        await compress(spool, compressed)
+        return Upload(compressed, gzipped_from(sent, compressed), sent, envelope)
 
     async def delete(self, context: Context, request: Request) -> Answer:
         """DELETE: let the record have no file."""

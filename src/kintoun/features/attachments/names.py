@@ -8,7 +8,6 @@ import string
 import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from uuid import uuid4
 
 from kintoun.model.errors import invalid
@@ -87,8 +86,9 @@ def extension_of(filename: str) -> str:
 
 
 def _split(name: str) -> tuple[str, str]:
-    extension = PurePosixPath(name).suffix
-    return name.removesuffix(extension), extension
+    # As `PurePosixPath.suffix` has it, for names without a slash.
+    dot = name.rfind(".")
+    return (name[:dot], name[dot:]) if 0 < dot < len(name) - 1 else (name, "")
 
 
 def base_name(filename: str) -> str:
@@ -96,7 +96,7 @@ def base_name(filename: str) -> str:
     name = filename.replace("\\", "/").rpartition("/")[2].strip()
     if name in ("", ".", ".."):
         raise invalid("body", None, "Filename is required.")
-    for character in name:
+    for character in () if name.isascii() and name.isprintable() else name:
         if unicodedata.category(character) in _HIDDEN:
             shown = f"U+{ord(character):04X}"
             raise invalid("body", None, f"Filename has a character that is not allowed ({shown}).")
@@ -121,12 +121,16 @@ def media_type(said: str | None, filename: str, by_extension: dict[str, str]) ->
     return essence
 
 
+def _in_ascii(text: str) -> str:
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+
+
 def safe_name(filename: str) -> str:
     """A name with the same extension, of letters that need no quoting anywhere."""
     stem, extension = _split(filename)
-    ascii_stem, ascii_extension = (
-        unicodedata.normalize("NFKD", part).encode("ascii", "ignore").decode() for part in (stem, extension)
-    )
+    ascii_stem, ascii_extension = stem, extension
+    if not filename.isascii():
+        ascii_stem, ascii_extension = map(_in_ascii, (stem, extension))
     extension = _UNSAFE.sub("", ascii_extension)
     name = _UNSAFE.sub("", "_".join(ascii_stem.split())).strip("._")
     return f"{name or 'file'}{extension if len(extension) > 1 else ''}"
@@ -140,11 +144,11 @@ def locations(
     `folder` and `pattern` are templates, `ids` the record's, its bucket and its collection before it.
     """
     bucket, collection, record = ids
-    above = folder.format(bucket_id=bucket, collection_id=collection, id=record).strip("/")
+    above = folder.format(bucket_id=bucket, collection_id=collection, id=record).strip("/") if folder else ""
     prefix = f"{above}/" if above else ""
     name = safe_name(filename)
     if pattern is None and randomize:
-        extensions = "".join(extension for extension in _extensions(name))
+        extensions = "".join(_extensions(name))
         while True:
             yield f"{prefix}{uuid4()}{extensions}"
     if pattern is not None:

@@ -221,11 +221,11 @@ class _Serving:
         self, request: Request, key: str, part: Range
     ) -> tuple[AsyncGenerator[bytes], FilePart | None]:
         """The bytes of a part, of which the first are here already, or the file that they stand in."""
-        stream = self._files.backend.read(key, part.start, part.stop)
+        stream = self._files.read_key(key, part.start, part.stop)
         if request.method == "HEAD":
             return stream, None
         try:
-            path = self._files.backend.path(key)
+            path = self._files.path(key)
             if path is not None and path.is_file():
                 return stream, FilePart(str(path), part.start, part.stop)
             return _resumed(await anext(stream), stream), None
@@ -261,7 +261,7 @@ class _Serving:
         async def parts() -> AsyncGenerator[bytes]:
             for head, part in zip(heads, ranges, strict=True):
                 yield head
-                async for chunk in self._files.backend.read(form.key, part.start, part.stop):
+                async for chunk in self._files.read_key(form.key, part.start, part.stop):
                     yield chunk
                 yield b"\r\n"
             yield end

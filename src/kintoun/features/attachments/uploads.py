@@ -6,6 +6,7 @@ import asyncio
 import zlib
 from base64 import b64decode
 from binascii import Error as NotBase64
+from io import BytesIO
 from typing import Any, NamedTuple
 
 from kintoun.features.attachments.multipart import Part, filename_in, header, parts_of
@@ -213,11 +214,16 @@ def digest_of(value: str | None) -> bytes | None:
 async def compress(original: Spool, compressed: Spool) -> None:
     """Write a file that was spooled whole into another spool, compressed."""
     compressor = zlib.compressobj(9, zlib.DEFLATED, _GZIP_WINDOW)
-    with original.path.open("rb") as file:
+    with original.path.open("rb") if original.content is None else BytesIO(original.content) as file:
         while chunk := await asyncio.to_thread(file.read, GZIP_CHUNK):
             await compressed.write(await asyncio.to_thread(compressor.compress, chunk))
     await compressed.write(compressor.flush())
     await compressed.finish()
+
+
+def gzipped_from(sent: Described, compressed: Spool) -> Described:
+    """What is told of a file that was compressed."""
+    return Described(f"{sent.filename}.gz", GZIP, compressed.sha256, compressed.size)
 
 
 def _ill_formed(what: str) -> ProtocolError:

@@ -20,7 +20,7 @@ class Stored(NamedTuple):
 
 
 class Backend(Protocol):
-    """Bytes under keys. A key is written once, whole or not at all, and bytes never change after that.
+    """Bytes under keys. A key is written once; what is there when that failed or broke off is not read.
 
     Every method raises BackendFailed when the back end does not do what it should.
     """
@@ -32,8 +32,8 @@ class Backend(Protocol):
         """Get ready, once in each process; what dead processes left behind is removed."""
         ...
 
-    async def keep(self, key: str, spooled: Path) -> None:
-        """Have the content of a file under the key, durably; the file may be moved away."""
+    async def keep(self, key: str, spooled: Path | bytes) -> None:
+        """Have bytes, or the content of a file, under the key, durably; the file may be moved away."""
         ...
 
     async def size(self, key: str) -> int | None:

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from kintoun.files.backends import BackendFailed, Stored
-from kintoun.files.spool import remove_left_overs
+from kintoun.files.spool import remove_left_overs, write_all
 
 T = TypeVar("T")
 
 CHUNK = 256 * 1024
 UPLOADS = "tmp"
 WALKED_AT_ONCE = 500
+
+ATTEMPTS = 5
+"""How often a file is put into its folder, which may be removed in that very moment."""
 
 _NO_FOLLOW = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -46,16 +49,29 @@ class LocalDisk:
             raise KeyError(key)
         return path
 
-    async def keep(self, key: str, spooled: Path) -> None:
+    async def keep(self, key: str, spooled: Path | bytes) -> None:
         await _in_thread(lambda: self._keep(self.path(key), spooled))
 
-    def _keep(self, path: Path, spooled: Path) -> None:
-        made = [folder for folder in path.parents if not folder.exists()]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        spooled.rename(path)
-        # The names are as durable as the bytes: of the file, and of the folders that came to be with it.
-        for folder in (path.parent, *(folder.parent for folder in made)):
-            _sync(folder)
+    def _keep(self, path: Path, spooled: Path | bytes) -> None:
+        for _ in range(ATTEMPTS):
+            try:
+                if isinstance(spooled, bytes):
+                    _write(spooled, path)
+                else:
+                    spooled.rename(path)
+                break
+            except FileNotFoundError:  # as long as there is no folder, or it is just removed for being empty
+                self._make_folder(path.parent)
+        else:
+            raise FileNotFoundError(f"{path.parent} does not stay")
+        _sync(path.parent)  # the name is as durable as the bytes
+
+    @staticmethod
+    def _make_folder(path: Path) -> None:
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+        path.mkdir(parents=True, exist_ok=True)
+        for folder in missing:
+            _sync(folder.parent)
 
     async def size(self, key: str) -> int | None:
         return await _in_thread(lambda: self._size(key))
@@ -93,7 +109,11 @@ class LocalDisk:
 
     def _delete(self, key: str) -> None:
         with suppress(KeyError, FileNotFoundError, NotADirectoryError):
-            self.path(key).unlink()
+            path = self.path(key)
+            path.unlink()
+            with suppress(OSError):  # something else is in it
+                if path.parent != self.root:
+                    path.parent.rmdir()
 
     async def walk(self) -> AsyncIterator[Stored]:
         found = self._walk()
@@ -112,6 +132,16 @@ class LocalDisk:
                     stat = path.lstat()
                     if path.is_file() and not path.is_symlink():
                         yield Stored(path.relative_to(self.root).as_posix(), stat.st_size, stat.st_mtime)
+
+
+def _write(content: bytes, path: Path) -> None:
+    # Nobody else has this key; what was left of it by a write that failed is written over.
+    file = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    try:
+        write_all(file, content)
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _sync(folder: Path) -> None:

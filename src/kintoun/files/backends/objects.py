@@ -56,7 +56,7 @@ class ObjectStore:
     def path(self, key: str) -> None:
         return None
 
-    async def keep(self, key: str, spooled: Path) -> None:
+    async def keep(self, key: str, spooled: Path | bytes) -> None:
         import obstore
 
         try:

@@ -14,7 +14,7 @@ READ_AGAIN = 20
 
 LISTED = 5
 
-_BLOBS = "SELECT sha256, key, size FROM blob"
+_BLOBS = "SELECT b.sha256, b.key, b.size, length(c.bytes) FROM blob b LEFT JOIN content c ON c.key = b.key"
 _KEYS = "SELECT key FROM variant WHERE key IS NOT NULL UNION ALL SELECT key FROM loose"
 _NEWEST = f"SELECT sha256, key, size FROM blob ORDER BY created DESC LIMIT {READ_AGAIN}"
 _WITHOUT_BLOB = (
@@ -46,8 +46,8 @@ async def _compared(patient: Patient, files: Files) -> AsyncIterator[Finding]:
     sizes = {each.key: each.size async for each in files.backend.walk()}
     missing: set[str] = set()
     async for rows in patient.snapshot.scan(_BLOBS):
-        for digest, key, size in rows:
-            if sizes.pop(key, None) != size:
+        for digest, key, size, small in rows:
+            if (sizes.pop(key, None) if small is None else small) != size:
                 missing.add(key)
                 yield Finding("files", "error", f"the bytes of {digest} are gone, or too few: {key}")
     async for rows in patient.snapshot.scan(_KEYS):
@@ -66,7 +66,7 @@ async def _digest(files: Files, key: str, size: int) -> str | None:
     """The digest of the bytes under a key; None when they were swept meanwhile."""
     found = sha256()
     try:
-        async for part in files.backend.read(key, 0, size):
+        async for part in files.read_key(key, 0, size):
             found.update(part)
     except KeyError:
         return None
