@@ -382,6 +382,35 @@ async def test_who_comes_to_see_all_starts_over(app: App) -> None:
         assert await names(live, 1) == ["mine"]
 
 
+async def test_objects_shared_with_a_group_come_and_go_with_it(app: App) -> None:
+    bob, group = principal("bob"), "/buckets/b/groups/g"
+    await app.ok("PATCH /buckets/b", {"permissions": {"read": []}})
+    await app.ok(f"PUT {group}", {"data": {"members": []}})
+    await app.ok(f"PUT {R}/shared", {"data": {}, "permissions": {"read": [group]}})
+    await app.ok(f"PUT {R}/mine", {"data": {}, "permissions": {"read": [bob]}})
+    async with stream(app, f"{R}?_since=0", user="bob") as live:
+        assert await names(live, 1) == ["mine"]
+        await app.ok(f"PATCH {group}", {"data": {"members": [bob]}})
+        assert (await live.next()).name == "reset"
+        assert await names(live, 2) == ["shared", "mine"]
+        await app.ok(f"PATCH {group}", {"data": {"members": []}})
+        assert (await live.next()).name == "reset"
+        assert await names(live, 1) == ["mine"]
+
+
+@pytest.mark.parametrize("how", ["PATCH", "DELETE"])
+async def test_the_last_object_of_ones_own_ends_the_stream(app: App, how: str) -> None:
+    await app.ok("PATCH /buckets/b", {"permissions": {"read": []}})
+    await app.ok(f"PUT {R}/mine", {"data": {}, "permissions": {"read": [principal("bob")]}})
+    async with stream(app, f"{R}?_since=0", user="bob") as live:
+        assert await names(live, 1) == ["mine"]
+        await app.ok(f"{how} {R}/mine", {"permissions": {"read": []}} if how == "PATCH" else None)
+        assert (await app.call(f"GET {R}", user="bob")).status_code == 403
+        await expect_end(live, 403)
+    async with stream(app, R, user="bob") as again:
+        assert again.status == 403
+
+
 async def test_too_many_objects_of_ones_own(app: App) -> None:
     bob = principal("bob")
     await app.ok("PATCH /buckets/b", {"permissions": {"read": []}})

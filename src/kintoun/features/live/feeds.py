@@ -288,6 +288,11 @@ class Feed:
                 cost += took
                 if first + SLICE < len(followers):
                     await asyncio.sleep(min(took, LONGEST_PAUSE))
+        for view in self._views.values():
+            if view.emptied:
+                view.emptied = False
+                for follower in tuple(view.followers):
+                    follower.doubt()
         now = time.monotonic()
         self._rested = max(self._rested, now) + min(cost / SHARE, LONGEST_REST)
 

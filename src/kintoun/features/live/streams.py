@@ -65,6 +65,10 @@ class Track:
         self.leave(start_over=True)
         self.stream.stir()
 
+    def doubt(self) -> None:
+        """It has to be looked at whether it may still follow."""
+        self.stream.doubt()
+
     def leave(self, *, start_over: bool = False) -> None:
         """Follow no more, and go on from what was sent; or from nothing."""
         if self.view is not None:

@@ -152,6 +152,10 @@ class Follower(Protocol):
         """It cannot be told what changed: start over."""
         ...
 
+    def doubt(self) -> None:
+        """It has to be looked at whether it may still follow."""
+        ...
+
 
 class View:
     """Those who follow a list with the same question."""
@@ -161,6 +165,8 @@ class View:
         self.followers: set[Follower] = set()
         self.own: Own | None = None
         """Of readers who do not see all; None before it is known what they see."""
+        self.emptied = False
+        """Whether they lost their last object with what was rendered last, and with it perhaps all rights."""
 
     def render(self, segment: Segment, visible: Mapping[str, int] | None) -> bytes | None:
         """What the followers are sent of a segment; None when they cannot be told and start over.
@@ -173,4 +179,8 @@ class View:
                     follower.lose()
                 return None
             self.own.visible = visible
-        return self.look.render(segment, self.own)
+            had = bool(self.own.known)
+            data = self.look.render(segment, self.own)
+            self.emptied = had and not self.own.known
+            return data
+        return self.look.render(segment)
