@@ -112,11 +112,12 @@ class Composition:
         self._policies: dict[str, tuple[PolicyFactory, int]] = {}
         self._background: list[tuple[Callable[[], Awaitable[None]], str | None]] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._failed = self.service.measures.counter(
+        self._failures = self.service.measures.counter(
             "background_failures_total", "Times that background work failed."
         )
         self.service.measures.before_collect.append(self._count_ready)
         self._reads_headers = False
+        self._ends = _moment(settings.end_of_service.date) if settings.end_of_service.date else None
         self.wraps: list[Callable[[Respond], Respond]] = []
         self._policy_wraps: list[Callable[[Policy], Policy]] = []
 
@@ -259,8 +260,8 @@ class Composition:
         for work, name in self._background:
             if name is not None:
                 lease = Lease(self.service.store, name, holder, self.settings.storage.lease_seconds)
-                work = partial(lease.lead, partial(_go_on, work, self._failed))
-            self._tasks.append(asyncio.ensure_future(_go_on(work, self._failed)))
+                work = partial(lease.lead, partial(_go_on, work, self._failures))
+            self._tasks.append(asyncio.ensure_future(_go_on(work, self._failures)))
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -269,36 +270,35 @@ class Composition:
         self.service.ready.tell()
         await self.service.store.close()
 
-    async def respond(self, request: Request, context: Context | None = None) -> Answer:
-        """The answer to a request, whatever happens."""
-        try:
-            if self._ended():
-                raise ProtocolError(410, SERVICE_DEPRECATED, GONE)
-            context = context or Context(self.service, request)
-            await context.identify()
-            for gate in self.service.gates:
-                await gate(context, request)
-            return await dispatch(context, request)
-        except ProtocolError as error:
-            return error_answer(error)
-        except (Unavailable, Conflict) as error:
-            log.error("storage unavailable", error=str(error), method=request.method, path=request.path)
-            retry = str(self.settings.http.retry_after_seconds)
-            return error_answer(ProtocolError(503, BACKEND, OVERLOADED, headers=(("Retry-After", retry),)))
-        except Exception:
-            log.exception("unexpected error", method=request.method, path=request.path)
-            return error_answer(
-                ProtocolError(500, UNDEFINED, BROKEN, info=self.settings.project.error_info_link)
-            )
-
-    async def respond_observed(self, request: Request) -> Answer:
-        """The answer to a request, of which the observers are told."""
+    async def respond(self, request: Request) -> Answer:
+        """The answer to a request, whatever happens; observers are told of it."""
         began = time.perf_counter()
         context = Context(self.service, request)
-        answer = await self.respond(request, context)
-        seconds = time.perf_counter() - began
-        tell(self.service.observers, request, answer, context.user, seconds)
+        try:
+            if self._ends is not None and self._ends < datetime.now(UTC):
+                raise ProtocolError(410, SERVICE_DEPRECATED, GONE)
+            if "authorization" in request.headers:
+                await context.identify()
+            for gate in self.service.gates:
+                await gate(context, request)
+            answer = await dispatch(context, request)
+        except Exception as error:
+            answer = self._failed(request, error)
+        if self.service.observers:
+            tell(self.service.observers, request, answer, context.user, time.perf_counter() - began)
         return answer
+
+    def _failed(self, request: Request, error: Exception) -> Answer:
+        """The answer to a request that came to no other."""
+        match error:
+            case ProtocolError():
+                return error_answer(error)
+            case Unavailable() | Conflict():
+                log.error("storage unavailable", error=str(error), method=request.method, path=request.path)
+                retry = ("Retry-After", str(self.settings.http.retry_after_seconds))
+                return error_answer(ProtocolError(503, BACKEND, OVERLOADED, headers=(retry,)))
+        log.error("unexpected error", exc_info=error, method=request.method, path=request.path)
+        return error_answer(ProtocolError(500, UNDEFINED, BROKEN, info=self.settings.project.error_info_link))
 
     def sees_every_request(self) -> bool:
         """Whether somebody looks at each request, or answers are not the same from one to the next. Otherwise
@@ -310,10 +310,6 @@ class Composition:
 
     async def _count_ready(self) -> None:
         self.service.ready.tell()
-
-    def _ended(self) -> bool:
-        date = self.settings.end_of_service.date
-        return date is not None and _moment(date) < datetime.now(UTC)
 
 
 async def _go_on(work: Callable[[], Awaitable[None]], failed: Counter) -> None:
@@ -357,8 +353,7 @@ class Application:
         most = settings.limits
         limits = Limits(most.body_bytes, most.url_bytes, most.header_bytes, most.body_seconds)
         base = Base(settings.http.public_scheme, settings.http.public_host)
-        observed = bool(composition.service.observers)
-        respond: Respond = composition.respond_observed if observed else composition.respond
+        respond: Respond = composition.respond
         for wrap in composition.wraps:
             respond = wrap(respond)
         if settings.server.request_ids or settings.server.access_log:

@@ -74,8 +74,7 @@ class Adapter:
         if scope["method"] != "GET":
             return False
         began = time.perf_counter()
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-        reply = ready.find(path, scope["query_string"].decode("latin-1"), headers)
+        reply = ready.find(path, scope["query_string"].decode("latin-1"), _fields(scope))
         if reply is None:
             return False
         await send(_start(reply.answer, reply.headers))
@@ -84,13 +83,8 @@ class Adapter:
         return True
 
     async def _request(self, scope: Scope, receive: Receive) -> Request:
-        headers: dict[str, str] = {}
         limits = self._limits
-        for raw_name, raw_value in scope["headers"]:
-            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-            if len(value) > limits.header:
-                raise limits.too_long(name)
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        headers = limits.read_headers(_fields(scope))
         raw_path = _raw_path(scope)
         query = scope["query_string"]
         limits.check_url(len(raw_path) + len(query))
@@ -124,6 +118,10 @@ class Adapter:
             self._limits.check_body(size)
             parts.append(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _fields(scope: Scope) -> list[tuple[str, str]]:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
 
 
 def _raw_path(scope: Scope) -> bytes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from kintoun.model.errors import INVALID_PARAMETERS, REQUEST_TOO_LARGE, ProtocolError, invalid
@@ -25,7 +26,19 @@ class Limits(NamedTuple):
         if size > self.url:
             raise ProtocolError(414, INVALID_PARAMETERS, f"The URL is longer than {self.url} bytes.")
 
-    def too_long(self, name: str) -> ProtocolError:
+    def read_headers(self, fields: Sequence[tuple[str, str]]) -> dict[str, str]:
+        """The headers of a request, by their names. Raises InvalidParameters for one that is too long."""
+        headers = dict(fields)
+        if len(headers) == len(fields) and sum(map(len, headers.values())) <= self.header:
+            return headers
+        headers.clear()
+        for name, value in fields:
+            if len(value) > self.header:
+                raise self._too_long(name)
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        return headers
+
+    def _too_long(self, name: str) -> ProtocolError:
         """The answer to a header that is too long."""
         return invalid("header", name, f"{name} is longer than {self.header} bytes")
 
@@ -56,11 +69,13 @@ class Base:
     def __init__(self, scheme: str | None, host: str | None) -> None:
         self._scheme = scheme
         self._host = host
+        self._made = lru_cache(maxsize=256)(self._make)
 
     def of(self, scheme: str, headers: Mapping[str, str]) -> str:
         """The scheme and host of a request's URLs. Raises InvalidParameters for a host that is none."""
-        host = self._host or headers.get("host") or "localhost"
+        return self._made(self._scheme or scheme, self._host or headers.get("host") or "localhost")
+
+    def _make(self, scheme: str, host: str) -> str:
         if not host.isprintable() or not host.isascii():
             raise invalid("header", "Host", "Invalid host")
-        scheme = self._scheme or scheme
         return f"{scheme}://{host.removesuffix(DEFAULT_PORTS.get(scheme, ''))}"

@@ -81,12 +81,13 @@ class Adapter:
                 with suppress(ProtocolClosed):
                     protocol.response_file_range(answer.status, headers, path, start, stop)
                 return
-        # A client that has hung up waits for no answer.
-        with suppress(ProtocolClosed):
+        try:
             if answer.body and scope.method != "HEAD" and answer.status != 304:
                 protocol.response_bytes(answer.status, headers, answer.body)
             else:
                 protocol.response_empty(answer.status, headers)
+        except ProtocolClosed:
+            pass  # a client that has hung up waits for no answer
 
     def at_once(self, scope: Any, protocol: Any) -> bool:
         """Send the answer to a request if it is ready; whether it was. Any thread may call it."""
@@ -114,16 +115,13 @@ class Adapter:
         self.streams.end()
 
     async def _request(self, scope: Any, protocol: Any) -> Request:
-        headers: dict[str, str] = {}
         limits = self._limits
-        for name, value in scope.headers.items():
-            if len(value) > limits.header:
-                raise limits.too_long(name)
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        headers = limits.read_headers(scope.headers.items())
         # Granian has percent-decoded the path already: decoding it again would read `%252F` as a slash.
         path, query = scope.path, scope.query_string
         limits.check_url(len(path) + len(query))
-        headers.setdefault("host", scope.authority or "")
+        if "host" not in headers:
+            headers["host"] = scope.authority or ""
         body = b""
         streamed = self._streams(path)
         if not streamed and limits.expects_body(scope.method, headers):

@@ -240,6 +240,10 @@ class Context:
         """Find out whose credentials the request carries; what they are worth the next storage call says."""
         request = self.request
         header = request.headers.get("authorization")
+        if header is None:
+            self.claim = self.user = None
+            self.principals = _ANYBODY
+            return
         if header in self._claims:
             claim = self._claims[header]
         else:
