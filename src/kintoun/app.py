@@ -56,7 +56,7 @@ from kintoun.resources.dispatch import dispatch
 from kintoun.resources.endpoints import endpoints_of
 from kintoun.resources.erasure import delete_user_data
 from kintoun.resources.identity import Policy
-from kintoun.resources.observing import Observer, tell
+from kintoun.resources.observing import Observer, ReadyObserver, tell, tell_of_ready
 from kintoun.resources.root import ENDPOINTS
 from kintoun.settings import Settings
 from kintoun.storage import make_store
@@ -92,7 +92,7 @@ class Composition:
             http.backoff_percentage,
             _alert(settings),
         )
-        observers: list[Observer] = []
+        self._ready_observers: list[ReadyObserver] = []
         self.service = Service(
             settings,
             make_store(settings.storage),
@@ -100,13 +100,12 @@ class Composition:
             wire,
             Access(settings.access),
             ListCache(settings.storage.cache_bytes),
-            Ready(wire, limits.header_bytes, partial(tell, observers)),
+            Ready(wire, limits.header_bytes, partial(tell_of_ready, self._ready_observers)),
             query_limits=QueryLimits(
                 filters=limits.filters, sort_fields=limits.sort_fields, items=limits.in_items
             ),
             token_key=settings.protocol.userid_secret.encode()[:64],
             dispatch=dispatch,
-            observers=observers,
         )
         self._reclaimed = ["object"]
         self._policies: dict[str, tuple[PolicyFactory, int]] = {}
@@ -116,7 +115,6 @@ class Composition:
             "background_failures_total", "Times that background work failed."
         )
         self.service.measures.before_collect.append(self._count_ready)
-        self._reads_headers = False
         self._ends = _moment(settings.end_of_service.date) if settings.end_of_service.date else None
         self.wraps: list[Callable[[Respond], Respond]] = []
         self._policy_wraps: list[Callable[[Policy], Policy]] = []
@@ -191,9 +189,10 @@ class Composition:
     def gate(self, check: Gate) -> None:
         self.service.gates.append(check)
 
-    def observe(self, hook: Observer, *, batched: bool = False, headers: bool = True) -> None:
+    def observe(self, hook: Observer, *, batched: bool = False, ready: ReadyObserver | None = None) -> None:
         self.service.observers.append(hook)
-        self._reads_headers = self._reads_headers or headers
+        if ready is not None:
+            self._ready_observers.append(ready)
         if batched:
             self.service.batch_observers.append(hook)
 
@@ -305,7 +304,8 @@ class Composition:
         those that are ready may be sent at the edge.
         """
         http, server = self.settings.http, self.settings.server
-        watched = self.service.gates or self.wraps or self._reads_headers or server.request_ids
+        observed = len(self.service.observers) > len(self._ready_observers)
+        watched = self.service.gates or self.wraps or observed or server.request_ids
         return bool(watched or self.settings.end_of_service.date or http.backoff_percentage is not None)
 
     async def _count_ready(self) -> None:

@@ -28,7 +28,7 @@ from kintoun.resources.context import (
     Widen,
 )
 from kintoun.resources.identity import Policy
-from kintoun.resources.observing import Observer
+from kintoun.resources.observing import Observer, ReadyObserver
 from kintoun.settings import Policy as PolicySettings
 from kintoun.settings import Section, Settings
 from kintoun.storage.lanes import Closing
@@ -154,12 +154,12 @@ class Registry(Protocol):
         """Run before each request is dispatched, those of a batch too; may refuse it by raising."""
         ...
 
-    def observe(self, hook: Observer, *, batched: bool = False, headers: bool = True) -> None:
+    def observe(self, hook: Observer, *, batched: bool = False, ready: ReadyObserver | None = None) -> None:
         """Tell of each answer of a request, with the caller's id and the seconds that it took.
 
-        When `batched`, of the requests of batches too, once their batch is committed. A hook without
-        `headers` looks at no more of a request than its method and URL, so that of an answer that was ready
-        (`http.ready`) it is told with the request that it was made for.
+        When `batched`, of the requests of batches too, once their batch is committed. Who gives another hook
+        for answers that were `ready` (`http.ready`) is told of those a moment later, and of many at once;
+        otherwise all requests are answered in the ordinary way.
         """
         ...
 

@@ -38,15 +38,24 @@ DECISIVE = frozenset(("authorization", "content-length", "origin", "transfer-enc
 """The headers whose senders are not like all others: they are known, or have more to say."""
 
 
+Tell = Callable[[Request, Answer, Sequence[float]], None]
+"""Called with a request, the answer that others who asked the same were sent too, and the seconds that each
+of them took.
+"""
+
+Question = tuple[str, str | None]
+"""A query string, and the encodings that a client takes."""
+
+
 class Reply(NamedTuple):
-    """An answer with all its headers, and the request that it was made for. `sent` is called each time that
-    it was sent, in the event loop.
+    """An answer with all its headers, and the request that it was made for. `sent` is called with the number
+    of times that it was sent, in the event loop.
     """
 
     answer: Answer
     headers: list[tuple[str, str]]
     request: Request
-    sent: Callable[[], None]
+    sent: Callable[[float], None]
 
 
 class _Kept(NamedTuple):
@@ -60,13 +69,9 @@ class _Kept(NamedTuple):
 class Ready:
     """The answers of one process. `paths` has those of the URLs of which there are any."""
 
-    def __init__(
-        self, wire: Wire, longest: int, tell: Callable[[Request, Answer, str | None, float], None]
-    ) -> None:
-        """`longest` is the size of the longest header that is read. `tell` is called for each answer that was
-        sent at the edge, with the request that it was made for, no user, and the seconds that it took.
-        """
-        self.paths: dict[str, dict[tuple[str, str | None], _Kept]] = {}
+    def __init__(self, wire: Wire, longest: int, tell: Tell) -> None:
+        """`longest` is the size of the longest header that is read; what was sent at the edge is told."""
+        self.paths: dict[str, dict[Question, _Kept]] = {}
         self._wire = wire
         self._longest = longest
         self._tell = tell
@@ -82,7 +87,7 @@ class Ready:
         unchanged: Answer,
         tag: str,
         holds: Callable[[], bool],
-        sent: Callable[[], None],
+        sent: Callable[[float], None],
     ) -> None:
         """Remember what is answered to a request as long as `holds` says so, which any thread may ask.
 
@@ -114,13 +119,13 @@ class Ready:
         given = dict(headers)
         if len(given) != len(headers) or not DECISIVE.isdisjoint(given):
             return None
+        if sum(map(len, given.values())) > self._longest or len(self._untold) > MOST_UNTOLD:
+            return None
         host = given.get("host", "")
-        if sum(map(len, given.values())) > self._longest or not (host.isascii() and host.isprintable()):
-            return None  # perhaps it is to be refused
+        if not (host.isascii() and host.isprintable()):
+            return None
         kept = self.paths.get(path, _NONE).get((query, given.get("accept-encoding")))
         if kept is None or kept.until < time.perf_counter() or not kept.holds():
-            return None
-        if len(self._untold) > MOST_UNTOLD:
             return None
         known = given.get("if-none-match")
         return kept.unchanged if known is not None and matches(known, kept.tag) else kept.whole
@@ -141,10 +146,13 @@ class Ready:
     def tell(self) -> None:
         """Tell of what was sent."""
         self._timed = False
+        told: dict[int, tuple[Reply, list[float]]] = {}
         while self._untold:
             reply, seconds = self._untold.popleft()
-            reply.sent()
-            self._tell(reply.request, reply.answer, None, seconds)
+            told.setdefault(id(reply), (reply, []))[1].append(seconds)
+        for reply, times in told.values():
+            reply.sent(len(times))
+            self._tell(reply.request, reply.answer, times)
 
 
-_NONE: dict[tuple[str, str | None], _Kept] = {}
+_NONE: dict[Question, _Kept] = {}

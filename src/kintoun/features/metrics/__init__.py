@@ -89,7 +89,7 @@ class Metrics(Plugin):
             disabled_metrics=settings.disabled,
         )
         requests = Requests(service.measures, bounds)
-        registry.observe(requests.observe, batched=True, headers=False)
+        registry.observe(requests.observe, batched=True, ready=requests.observe_ready)
         watch_storage(service, bounds)
         registry.around_policies(lambda policy: TimedPolicy(policy, service.measures, bounds))
         sampler = Sampler(service)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import os
 import sys
 import time
@@ -69,9 +70,8 @@ class Requests:
         if request.in_batch:
             self._batched.add(1, _method(request.method), _endpoint(request, answer), str(answer.status))
             return
-        key = (request.method, request.endpoint, answer.status)
         try:
-            served, duration, size = self._known[key]
+            served, duration, size = self._known[request.method, request.endpoint, answer.status]
         except KeyError:
             served, duration, size = self._cells(request, answer)
         numbers = self._measures.numbers
@@ -89,6 +89,18 @@ class Requests:
             except KeyError:
                 cell = self._policies[policy] = self._users.of(policy)
             numbers[cell.at] += 1
+
+    def observe_ready(self, request: Request, answer: Answer, seconds: Sequence[float]) -> None:
+        """Count an answer that was sent many times."""
+        served, duration, size = self._cells(request, answer)
+        times = len(seconds)
+        served.add(times)
+        numbers = self._measures.numbers
+        numbers[size.at] += times
+        numbers[size.at + 1] += times * len(answer.body)
+        for n, many in collections.Counter(bisect_left(self._bounds, each) for each in seconds).items():
+            numbers[duration.at + n] += many
+        numbers[duration.at + self._last] += sum(seconds)
 
     def _cells(self, request: Request, answer: Answer) -> tuple[Cell, Cell, Cell]:
         method, name = _method(request.method), _endpoint(request, answer)

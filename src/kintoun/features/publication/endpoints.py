@@ -49,7 +49,7 @@ class Sender:
         reply = self._ready.find(request.path, request.query.decode("latin-1"), headers)
         if reply is None:
             return None
-        reply.sent()
+        reply.sent(1)
         return reply.answer
 
     async def send(
