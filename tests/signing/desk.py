@@ -19,6 +19,7 @@ from kintoun.model.paths import Path as ObjectPath
 from kintoun.model.paths import collection_path
 from kintoun.plugin import Plugin
 from kintoun.signatures import content_signature
+from kintoun.signatures.message import Message
 from kintoun.signatures.signer import SignerUnavailable
 from kintoun.storage.rows import Wanted
 from tests.support.inprocess import App, opened, principal, settings_for
@@ -49,7 +50,7 @@ class Desk:
         self._sign = signing.publisher._sign
         signing.publisher._sign = self.sign
 
-    async def sign(self, source: ObjectPath, data: bytes) -> Sequence[Mapping[str, Any]]:
+    async def sign(self, source: ObjectPath, message: Message) -> Sequence[Mapping[str, Any]]:
         async with self._more:
             self.asked += 1
             self._more.notify_all()
@@ -57,7 +58,7 @@ class Desk:
             await self.hold.wait()
         if self.down:
             raise SignerUnavailable("test", "it is down")
-        return await self._sign(source, data)
+        return await self._sign(source, message)
 
     async def until_asked(self, times: int) -> None:
         """Wait until the signer was asked so often."""

@@ -76,9 +76,9 @@ async def test_what_goes_on_changing_is_refused_in_the_end(desk: Desk) -> None:
     await desk.put("r1", n=1)
     sign = desk._sign
 
-    async def write_meanwhile(source, data):
+    async def write_meanwhile(source, message):
         await desk.put("r1", n=desk.asked)
-        return await sign(source, data)
+        return await sign(source, message)
 
     desk._sign = write_meanwhile
     asked = desk.asked

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from kintoun.model.canonical import canonical_text, envelope
-from kintoun.signatures import chain, content_signature
+from kintoun.signatures import chain, content_signature, message
 from kintoun.signatures.content_signature import InvalidSignature
 from tests.signing.vectors import SIGNING
 
@@ -26,7 +26,7 @@ def signed(vector: dict[str, Any]) -> bytes:
 
 
 def test_the_prefix_is_the_one_that_clients_hash() -> None:
-    assert content_signature.PREFIX.hex() == SIGNING["prefix_hex"]
+    assert message.PREFIX.hex() == SIGNING["prefix_hex"]
 
 
 @pytest.mark.parametrize("vector", SIGNING["vectors"], ids=lambda vector: vector["id"])

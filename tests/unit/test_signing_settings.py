@@ -16,6 +16,7 @@ from kintoun.features.signing.settings import Autograph, Local, SignersSection
 from kintoun.features.signing.signers import Signers, sign_all
 from kintoun.settings import Http, Server, Settings
 from kintoun.signatures import chain, content_signature, key_files, pki
+from kintoun.signatures.message import Message
 from kintoun.signatures.signer import SignerUnavailable
 from tests.signing.autograph_stand_in import ID, SECRET, stand_in
 from tests.signing.worlds import DAY, NAME, Published, directory_with, new_issuer, now
@@ -81,7 +82,7 @@ def test_settings_that_do_not_fit_together(section: SignersSection, why: str) ->
 async def test_nothing_is_published_unsigned() -> None:
     signers = Signers(SignersSection(), Published().keep)
     with pytest.raises(SignerUnavailable) as refused:
-        await sign_all(signers.for_collection("b", "c"), b"data")
+        await sign_all(signers.for_collection("b", "c"), Message(b"data"))
     assert "no signer is configured" in refused.value.reason
     assert await signers.check()
 
@@ -98,13 +99,13 @@ async def test_all_sign_or_none_does(tmp_path: Path) -> None:
     )
     signers = Signers(section, published.keep)
     assert await signers.check()
-    signatures = await sign_all(signers.for_collection("b", "c"), b"data")
+    signatures = await sign_all(signers.for_collection("b", "c"), Message(b"data"))
     for signature, name in zip(signatures, ("two", "one"), strict=True):
         content_signature.verify(leaves[name].key.public_key(), b"data", signature["signature"])
     directory.leaf_file("one").unlink()
     assert not await signers.check()
     with pytest.raises(SignerUnavailable):
-        await sign_all(signers.for_collection("b", "c"), b"data")
+        await sign_all(signers.for_collection("b", "c"), Message(b"data"))
 
 
 async def test_what_was_signed_by_others_is_outdated(tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ async def test_what_was_signed_by_others_is_outdated(tmp_path: Path) -> None:
             sign_with=["one", "service"],
         )
         signers = Signers(section, published.keep)
-        signatures = await sign_all(signers.for_collection("b", "c"), b"data")
+        signatures = await sign_all(signers.for_collection("b", "c"), Message(b"data"))
 
         async def outdated(age: timedelta = timedelta(), shown: list[dict[str, str]] | None = None) -> bool:
             return await signers.outdated("b", "c", signatures if shown is None else shown, now() - age)

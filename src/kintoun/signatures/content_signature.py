@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Literal
 
@@ -10,7 +9,8 @@ from cryptography.exceptions import InvalidSignature as Refuted
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 
-PREFIX = b"Content-Signature:\x00"
+from kintoun.signatures.message import Message
+
 SIZE = 48
 """Bytes of r, and of s, on P-384."""
 
@@ -48,9 +48,7 @@ class InvalidSignature(Exception):
 
 def digest(data: bytes) -> bytes:
     """The SHA-384 digest that is signed for `data`."""
-    hashed = hashlib.sha384(PREFIX)
-    hashed.update(data)
-    return hashed.digest()
+    return Message(data).digest
 
 
 def sign(key: ec.EllipticCurvePrivateKey, data: bytes) -> str:

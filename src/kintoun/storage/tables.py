@@ -60,10 +60,11 @@ class Added:
 
     def __init__(self) -> None:
         self._rows: list[tuple[Table, Row]] = []
-        self._sent: set[int] = set()
+        self._unsent: list[int] = []
         self._retracted: dict[Table, list[Row]] = {}
 
     def add(self, table: Table, row: Row) -> None:
+        self._unsent.append(len(self._rows))
         self._rows.append((table, row))
 
     def of(self, table: Table) -> list[Row]:
@@ -73,8 +74,9 @@ class Added:
     def take_back(self) -> None:
         """Take back the last row, from the database too if it was sent."""
         table, row = self._rows.pop()
-        if len(self._rows) in self._sent:
-            self._sent.remove(len(self._rows))
+        if self._unsent and self._unsent[-1] == len(self._rows):
+            self._unsent.pop()
+        else:
             self._retracted.setdefault(table, []).append(table.key_of(row))
 
     def retracted(self) -> dict[Table, list[Row]]:
@@ -85,8 +87,12 @@ class Added:
     def to_send(self, *, last: bool) -> dict[Table, list[Row]]:
         """The rows to send, once: all at the end of the transaction, before it those that have a key."""
         rows: dict[Table, list[Row]] = {}
-        for n, (table, row) in enumerate(self._rows):
-            if n not in self._sent and (last or table.key):
-                self._sent.add(n)
+        kept = []
+        for n in self._unsent:
+            table, row = self._rows[n]
+            if last or table.key:
                 rows.setdefault(table, []).append(row)
+            else:
+                kept.append(n)
+        self._unsent = kept
         return rows

@@ -35,6 +35,7 @@ from kintoun.features.signing.workflow import KINTO_KEYS, SigningSettings
 from kintoun.model.kinds import BUCKET, COLLECTION, RECORD, register
 from kintoun.model.paths import Path
 from kintoun.plugin import Plugin, Registry
+from kintoun.signatures.message import Message
 
 CAPABILITY = "signer"
 
@@ -114,7 +115,7 @@ class Signing(Plugin):
 def signing_with(signers: Signers) -> Sign:
     """How publications are signed."""
 
-    async def sign(source: Path, data: bytes) -> Sequence[Mapping[str, Any]]:
-        return await sign_all(signers.for_collection(*source.ids), data)
+    async def sign(source: Path, message: Message) -> Sequence[Mapping[str, Any]]:
+        return await sign_all(signers.for_collection(*source.ids), message)
 
     return sign

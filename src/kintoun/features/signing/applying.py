@@ -29,7 +29,7 @@ PUBLISHED_FIELDS = ("flags", "attachment", "schema", "sort", "displayFields")
 AT_ONCE = 500
 """Records after which others get their turn: a publication of many takes a while."""
 
-SENT = 5000
+SENT = 2500
 """Records after which those that were written are sent to the database."""
 
 
@@ -184,7 +184,7 @@ async def remember(work: Work, plan: Plan) -> None:
 def _edition(target: Target, step: Step, number: int, source: Position) -> Edition:
     before, position = target.before, target.position
     count = before.number + 1 if before is not None else 1
-    edition = Edition(number, target.timestamp, target.digest, source.number, source.timestamp, count)
+    edition = Edition(number, target.timestamp, target.message.name, source.number, source.timestamp, count)
     if step is not Step.RESIGN:
         return edition
     if before is None or (before.list, before.timestamp) != (position.number, position.timestamp):

@@ -12,6 +12,7 @@ from kintoun.model import json, timestamps
 from kintoun.model.canonical import canonical
 from kintoun.resources.context import Work
 from kintoun.signatures.manifest import ATTRIBUTE, Manifest, Refused, following, read
+from kintoun.signatures.message import Message
 from kintoun.storage import Store
 
 DAY = 86_400_000
@@ -44,7 +45,7 @@ class Attestation:
             now=timestamps.now(),
             lifetime=self._lifetime,
         )
-        signatures = await self._sign(published.source, manifest.signed())
+        signatures = await self._sign(published.source, Message(manifest.signed()))
         return {ATTRIBUTE: {**manifest.as_json(), "signatures": [dict(each) for each in signatures]}}
 
     async def record(self, work: Work, published: Published, metadata: Metadata) -> None:

@@ -5,73 +5,123 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
+from typing import NamedTuple
+
+from kintoun.signatures.message import Message
 
 _ID = itemgetter(0)
 
+MOST = 1000
+"""Records of a block from which on it is divided."""
 
-class CanonicalList:
-    """Records in the order of their ids, each in its canonical form (signing section 2.1)."""
 
-    __slots__ = ("_fragments", "_ids", "_sizes")
+class Block(NamedTuple):
+    """Records that follow each other: `fragments` has a comma behind each, `sizes` count it."""
 
-    def __init__(self, ids: Sequence[str], sizes: array[int], fragments: bytes) -> None:
-        """`fragments` has a comma behind each; `sizes` count it."""
-        self._ids = ids
-        self._sizes = sizes
-        self._fragments = fragments
+    ids: Sequence[str]
+    sizes: array[int]
+    fragments: bytes
 
-    @classmethod
-    def of(cls, records: Iterable[tuple[str, bytes]]) -> CanonicalList:
-        """The list of these ids and fragments, in any order."""
-        rows = sorted(records, key=_ID)
-        fragments = [fragment for _, fragment in rows]
-        joined = b",".join(fragments) + b"," if fragments else b""
-        return cls([row[0] for row in rows], array("I", (len(each) + 1 for each in fragments)), joined)
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    @property
-    def memory(self) -> int:
-        """About how much memory it takes, in bytes."""
-        return len(self._fragments) + 100 * len(self._ids)
-
-    def changed(self, changes: Mapping[str, bytes | None]) -> CanonicalList:
-        """The list with other fragments for some ids; None removes one."""
+    def changed(self, names: Sequence[str], changes: Mapping[str, bytes | None]) -> Block:
+        """The block with other fragments for some ids, given in their order; None removes one."""
         ids: list[str] = []
         sizes = array("I")
         parts: list[memoryview | bytes] = []
-        old = memoryview(self._fragments)
+        old = memoryview(self.fragments)
         index = offset = 0
-        for name in sorted(changes):
-            at = bisect_left(self._ids, name, index)
-            end = offset + sum(self._sizes[index:at])
-            ids += self._ids[index:at]
-            sizes += self._sizes[index:at]
+        for name in names:
+            at = bisect_left(self.ids, name, index)
+            end = offset + sum(self.sizes[index:at])
+            ids += self.ids[index:at]
+            sizes += self.sizes[index:at]
             parts.append(old[offset:end])
             index, offset = at, end
-            if at < len(self._ids) and self._ids[at] == name:
-                index, offset = at + 1, end + self._sizes[at]
+            if at < len(self.ids) and self.ids[at] == name:
+                index, offset = at + 1, end + self.sizes[at]
             fragment = changes[name]
             if fragment is not None:
                 ids.append(name)
                 sizes.append(len(fragment) + 1)
                 parts += (fragment, b",")
-        ids += self._ids[index:]
-        sizes += self._sizes[index:]
+        ids += self.ids[index:]
+        sizes += self.sizes[index:]
         parts.append(old[offset:])
-        return CanonicalList(ids, sizes, b"".join(parts))
+        return Block(ids, sizes, b"".join(parts))
+
+    def divided(self) -> Iterator[Block]:
+        """The block in several when it has become too large, and none when it is empty."""
+        step = len(self.ids) if len(self.ids) <= MOST else MOST // 2
+        offset = 0
+        for start in range(0, len(self.ids), step or 1):
+            sizes = self.sizes[start : start + step]
+            end = offset + sum(sizes)
+            yield Block(self.ids[start : start + step], sizes, self.fragments[offset:end])
+            offset = end
+
+
+class CanonicalList:
+    """Records in the order of their ids, each in its canonical form (signing section 2.1).
+
+    They stand in blocks, which lists have in common that differ but here and there.
+    """
+
+    __slots__ = ("_blocks",)
+
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        """None of the `blocks` is empty."""
+        self._blocks = blocks
+
+    @classmethod
+    def of(cls, records: Iterable[tuple[str, bytes]]) -> CanonicalList:
+        """The list of these ids and fragments, in any order."""
+        rows = sorted(records, key=_ID)
+        blocks = []
+        for start in range(0, len(rows), MOST // 2):
+            some = rows[start : start + MOST // 2]
+            sizes = array("I", [len(fragment) + 1 for _, fragment in some])
+            joined = b",".join([fragment for _, fragment in some])
+            blocks.append(Block([name for name, _ in some], sizes, joined + b","))
+        return cls(blocks)
+
+    def __len__(self) -> int:
+        return sum(len(block.ids) for block in self._blocks)
+
+    @property
+    def memory(self) -> int:
+        """About how much memory it takes, in bytes."""
+        return sum(len(block.fragments) + 100 * len(block.ids) for block in self._blocks)
+
+    def changed(self, changes: Mapping[str, bytes | None]) -> CanonicalList:
+        """The list with other fragments for some ids; None removes one."""
+        if not self._blocks:
+            return CanonicalList.of((name, each) for name, each in changes.items() if each is not None)
+        names = sorted(changes)
+        blocks: list[Block] = []
+        start = 0
+        for n, block in enumerate(self._blocks, 1):
+            end = len(names)
+            if n < len(self._blocks):
+                end = bisect_left(names, self._blocks[n].ids[0], start)
+            if start == end:
+                blocks.append(block)
+            else:
+                blocks += block.changed(names[start:end], changes).divided()
+            start = end
+        return CanonicalList(blocks)
 
     def gap(self) -> str | None:
         """The id of a record of which there is no fragment but an empty one."""
-        return self._ids[self._sizes.index(1)] if 1 in self._sizes else None
+        gaps = (block.ids[block.sizes.index(1)] for block in self._blocks if 1 in block.sizes)
+        return next(gaps, None)
 
-    def envelope(self, timestamp: int) -> bytes:
+    def message(self, timestamp: int) -> Message:
         """What is signed: the canonical form of the records and their list's timestamp (milliseconds)."""
-        records = memoryview(self._fragments)[:-1]
-        return b"".join((b'{"data":[', records, b'],"last_modified":"%d"}' % timestamp))
+        pieces: list[bytes | memoryview] = [block.fragments for block in self._blocks]
+        if pieces:
+            pieces[-1] = memoryview(pieces[-1])[:-1]
+        return Message(b'{"data":[', *pieces, b'],"last_modified":"%d"}' % timestamp)
 
 
 class Remembered:

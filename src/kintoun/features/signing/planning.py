@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from kintoun.features.signing.canonical_list import CanonicalList, Remembered
 from kintoun.features.signing.comparing import Difference, differences, review_digest
@@ -13,6 +12,7 @@ from kintoun.features.signing.reading import (
     Candidate,
     Position,
     Role,
+    aside,
     candidates,
     positions,
     records,
@@ -27,13 +27,9 @@ from kintoun.model.errors import INVALID_POSTED_DATA, ProtocolError
 from kintoun.model.paths import Path
 from kintoun.model.permissions import NO_GRANTS
 from kintoun.model.tuples import made
+from kintoun.signatures.message import Message
 from kintoun.storage import Store
 from kintoun.storage.rows import Stored, Wanted
-
-T = TypeVar("T")
-
-FEW = 200
-"""Records up to which work on them is done in the event loop."""
 
 CHANGED_SINCE = "Collection has changed since the review was requested"
 UNSIGNABLE = "{}/records/{} cannot be signed: correct it in the source"
@@ -53,15 +49,14 @@ class Placed(NamedTuple):
 
 
 class Target(NamedTuple):
-    """What a target will hold, and the bytes of it that are signed, with their SHA-256 in hexadecimal."""
+    """What a target will hold, and the message of it that is signed."""
 
     path: Path
     position: Position
     before: Edition | None
     placed: Placed
     timestamp: int
-    signed: bytes
-    digest: str
+    message: Message
 
 
 class Plan(NamedTuple):
@@ -136,12 +131,15 @@ class Planner:
             # Records came into the source past this feature, under timestamps of the past.
             since, changes = 0, await self._changes(ground, step, 0)
         published = targets_of(step, workflow, changes if since else {})
-        held = {path: await self._held(ground, path) for path in published}
-        if since and not all(known for _, known in held.values()):
+        held = await asyncio.gather(*(self._held(ground, path) for path in published))
+        if since and not all(known for _, known in held):
             changes = await self._changes(ground, step, 0)
         plan = await aside(sum(map(len, changes.values())), lambda: _planned(ground, step, changes))
         targets = await asyncio.gather(
-            *(self._target(ground, path, changes[path], held[path][0]) for path in published)
+            *(
+                self._target(ground, path, changes[path], content)
+                for path, (content, _) in zip(published, held, strict=True)
+            )
         )
         size = sum(len(row.body) for row in targets[-1].placed.rows if not row.deleted) if targets else 0
         return plan._replace(targets=targets, size=size)
@@ -174,10 +172,8 @@ class Planner:
         rows = await records(self._store, position.number)
         if edition is not None:
             found = await aside(len(rows), lambda: _as_stored(rows))
-            if (
-                await aside(len(rows), lambda: digest_of(found.envelope(position.timestamp)))
-                == edition.digest
-            ):
+            message = found.message(position.timestamp)
+            if await aside(len(rows), lambda: message.name) == edition.digest:
                 return found, True
         return await aside(len(rows), lambda: _as_decoded(rows)), False
 
@@ -187,10 +183,10 @@ class Planner:
         rows = await records(self._store, position.number) if position.live else []
         found = await aside(len(rows), lambda: _as_stored(rows))
         target = await self._target(ground, path, (), found)
-        if edition is not None and target.digest == edition.digest:
+        if edition is not None and target.message.name == edition.digest:
             return target
         target = await self._target(ground, path, (), await aside(len(rows), lambda: _as_decoded(rows)))
-        if edition is not None and target.digest == edition.digest:
+        if edition is not None and target.message.name == edition.digest:
             return target
         if ground.state.edition(path) is None and await self._is_source(ground, path):
             return target
@@ -220,12 +216,12 @@ class Planner:
             holds = held.changed(bodies) if bodies else held
             if (unsignable := holds.gap()) is not None:
                 raise ProtocolError(400, INVALID_POSTED_DATA, UNSIGNABLE.format(path, unsignable))
-            signed = holds.envelope(timestamp)
-            digest = digest_of(signed)
+            message = holds.message(timestamp)
+            name = message.name  # it is hashed now, in this thread
             if position.number:
-                self._remembered.put(position.number, digest, holds)
+                self._remembered.put(position.number, name, holds)
             before = ground.state.edition(path)
-            return Target(path, position, before, placed, timestamp, signed, digest)
+            return Target(path, position, before, placed, timestamp, message)
 
         return await aside(len(held) + len(changes), make)
 
@@ -246,10 +242,6 @@ def targets_of(
 
 def role_of(workflow: Workflow, target: Path) -> Role:
     return "destination" if target == workflow.destination else "preview"
-
-
-def digest_of(signed: bytes) -> str:
-    return hashlib.sha256(signed).hexdigest()
 
 
 def _differing(ground: Ground, step: Step, found: Sequence[Candidate]) -> dict[Path, list[Difference]]:
@@ -342,8 +334,3 @@ def _as_decoded(rows: Iterable[tuple[str, str]]) -> CanonicalList:
                 yield name, b""
 
     return CanonicalList.of(fragments())
-
-
-async def aside(size: int, work: Callable[[], T]) -> T:
-    """The result of work on so many records: in a thread, unless they are few."""
-    return work() if size <= FEW else await asyncio.to_thread(work)

@@ -25,6 +25,7 @@ from kintoun.model.errors import CONSTRAINT_VIOLATED, INVALID_POSTED_DATA, Proto
 from kintoun.model.kinds import RECORD
 from kintoun.model.paths import BUCKETS, Path
 from kintoun.resources.context import Awaited, Context, Service, Work
+from kintoun.signatures.message import Message
 from kintoun.storage.unit import Needs
 
 ATTEMPTS = 3
@@ -33,7 +34,7 @@ ATTEMPTS = 3
 MIXED = "A batch cannot change the records of a collection and then publish them"
 BUSY = "The collection is being written, please retry."
 
-Sign = Callable[[Path, bytes], Awaitable[Sequence[Mapping[str, Any]]]]
+Sign = Callable[[Path, Message], Awaitable[Sequence[Mapping[str, Any]]]]
 """Signs data for a source, as the `signatures` of metadata. Raises ProtocolError when it cannot be signed."""
 
 
@@ -130,7 +131,7 @@ class Publisher:
         return Signed(plan, attributes)
 
     async def _attested(self, plan: Plan, target: Target) -> dict[str, Any]:
-        signatures = [dict(each) for each in await self._sign(plan.workflow.source, target.signed)]
+        signatures = [dict(each) for each in await self._sign(plan.workflow.source, target.message)]
         attributes: dict[str, Any] = {"signatures": signatures, "signature": signatures[0]}
         for extension in self.extensions:
             attributes |= await extension.attest(published_of(plan, target))
@@ -208,7 +209,8 @@ def _note(workflow: Workflow, step: Step) -> str:
 def published_of(plan: Plan, target: Target) -> Published:
     number = target.before.number + 1 if target.before is not None else 1
     source = plan.workflow.source
-    return Published(source, target.path, plan.step, target.timestamp, target.digest, target.before, number)
+    digest = target.message.name
+    return Published(source, target.path, plan.step, target.timestamp, digest, target.before, number)
 
 
 def needs_of(plan: Plan) -> Needs:

@@ -7,14 +7,19 @@ hold: then nothing that was read after them has changed either.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from kintoun.model.kinds import RECORD
 from kintoun.model.paths import ListPath, Path
 from kintoun.model.tuples import made
 from kintoun.storage import Store
 from kintoun.storage.rows import Clock, Stored, Wanted
+
+T = TypeVar("T")
+
+FEW = 200
+"""Records up to which work on them is done in the event loop."""
 
 Role = Literal["source", "preview", "destination"]
 
@@ -90,22 +95,33 @@ async def candidates(
     From the beginning (0) it is everything that any of them has.
     """
     rows = await store.fetch(_CHANGED, (source, preview, destination, since))
-    found = [
-        made(Candidate, (row[0], _row(row[0], row, 1), _row(row[0], row, 5), _row(row[0], row, 9)))
-        for row in rows
-    ]
-    if not since:
-        more: dict[str, Candidate] = {}
-        for row in await store.fetch(_MORE, (source, preview, destination)):
-            name = row[1]
-            known = more.get(name, Candidate(name, None, None, None))
-            present = _row(name, row, 2)
-            if row[0] == preview:
-                more[name] = known._replace(preview=present)
-            else:
-                more[name] = known._replace(destination=present)
-        found += more.values()
-    return found
+    more = [] if since else await store.fetch(_MORE, (source, preview, destination))
+    return await aside(
+        len(rows) + len(more), lambda: [*map(_candidate, rows), *_without_source(more, preview)]
+    )
+
+
+def _candidate(row: Sequence[Any]) -> Candidate:
+    name = row[0]
+    return made(Candidate, (name, _row(name, row, 1), _row(name, row, 5), _row(name, row, 9)))
+
+
+def _without_source(rows: Iterable[Sequence[Any]], preview: int) -> Iterable[Candidate]:
+    """What targets have under ids that the source does not know."""
+    found: dict[str, Candidate] = {}
+    for row in rows:
+        name, present = row[1], _row(row[1], row, 2)
+        known = found.get(name, Candidate(name, None, None, None))
+        if row[0] == preview:
+            found[name] = known._replace(preview=present)
+        else:
+            found[name] = known._replace(destination=present)
+    return found.values()
+
+
+async def aside(size: int, work: Callable[[], T]) -> T:
+    """The result of work on so many records: in a thread, unless they are few."""
+    return work() if size <= FEW else await asyncio.to_thread(work)
 
 
 def _row(name: str, values: Sequence[Any], first: int) -> Stored | None:

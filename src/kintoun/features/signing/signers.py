@@ -17,6 +17,7 @@ import structlog
 from kintoun.features.signing import kinto_signers
 from kintoun.features.signing.settings import Autograph, Local, Pkcs11, SignersSection
 from kintoun.settings import Settings
+from kintoun.signatures.message import Message
 from kintoun.signatures.signer import Signature, Signer, SignerUnavailable
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ Declared = Local | Pkcs11 | Autograph
 log = structlog.get_logger()
 
 
-async def sign_all(signers: Sequence[Signer], data: bytes) -> list[dict[str, str]]:
+async def sign_all(signers: Sequence[LazySigner], message: Message) -> list[dict[str, str]]:
     """The signatures of all signers, in their order, as a collection's `signatures`.
 
     Raises SignerUnavailable unless every one of them signs: a client that trusts but one must find its own.
@@ -38,7 +39,7 @@ async def sign_all(signers: Sequence[Signer], data: bytes) -> list[dict[str, str
     if not signers:
         raise SignerUnavailable("none", "no signer is configured for this collection")
     try:
-        signatures = await asyncio.gather(*(signer.sign(data) for signer in signers))
+        signatures = await asyncio.gather(*(signer.sign(message) for signer in signers))
     except SignerUnavailable as error:
         log.error("a signer is unavailable", signer=error.signer, reason=error.reason)
         raise
@@ -55,8 +56,14 @@ class LazySigner:
         self._publish = publish
         self._signer: Any = None
 
-    async def sign(self, data: bytes) -> Signature:
-        signature: Signature = await self._made().sign(data)
+    async def sign(self, message: Message) -> Signature:
+        """Sign, by the digest where the signer holds its key. Raises SignerUnavailable."""
+        signer = self._made()
+        signature: Signature
+        if isinstance(self.declared, Autograph):
+            signature = await signer.sign(await asyncio.to_thread(bytes, message))
+        else:
+            signature = await signer.sign_digest(await asyncio.to_thread(getattr, message, "digest"))
         return signature
 
     async def check(self) -> None:
