@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,13 +28,21 @@ OWNER = (dataset.USER, dataset.PASSWORD)
 SOURCE = f"/buckets/{dataset.BUCKET}/collections"
 NEW = 2000
 """Records of the publication of new ones."""
+FRESH = 3
+"""How often a worker publishes that has not seen the list before."""
+POLL_SECONDS = 0.002
+"""How long somebody else rests between two requests."""
 
 
 class Cost(NamedTuple):
-    """What one PATCH took: seconds to its answer, and of CPU, the server's and the database's."""
+    """What one PATCH took: seconds to its answer, and of CPU, the server's and the database's.
+
+    `wait` is the longest that somebody else waited for the answer to a small request meanwhile, in seconds.
+    """
 
     seconds: float
     cpu: float
+    wait: float
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,15 @@ class Timing:
     costs: list[Cost]
 
 
-HEADINGS = ("engine", "what", "records", "seconds (median)", "seconds (best)", "CPU seconds (median)")
+HEADINGS = (
+    "engine",
+    "what",
+    "records",
+    "seconds (median)",
+    "seconds (best)",
+    "CPU seconds (median)",
+    "others wait, ms (worst)",
+)
 
 
 @contextmanager
@@ -75,23 +93,29 @@ def measure(arena: Arena, engine: str, among: int, rounds: int) -> list[Timing]:
     with world(arena, engine) as (server, storage):
         account = {"data": {"password": dataset.PASSWORD}}
         expect_status(httpx.put(f"{server.url}/accounts/{dataset.USER}", json=account, timeout=60), 201)
-        trees = [ProcessTree(server.pid), *([] if engine == SQLITE else [arena.postgres_tree])]
+        database = [] if engine == SQLITE else [arena.postgres_tree]
         with httpx.Client(base_url=server.url, auth=OWNER, timeout=600) as client:
-            desk = Desk(client, trees)
+            desk = Desk(client, server, database)
             expect_status(client.put(f"/buckets/{dataset.BUCKET}"), 201)
             for n in range(rounds):
                 desk.create(storage, f"new{n}", NEW)
             new = [desk.step(f"new{n}", "to-sign") for n in range(rounds)]
             desk.create(storage, "many", among)
             first = desk.step("many", "to-sign")
-            cold = desk.change("many", "to-sign")
+            both = [desk.change("many", "to-sign") for _ in range(rounds)]
             pairs = [(desk.change("many", "to-review"), desk.step("many", "to-sign")) for _ in range(rounds)]
+            fresh = []
+            for _ in range(min(rounds, FRESH)):
+                server.restart()
+                desk.change("new0", "to-sign")  # the caller and the signer are known from here on
+                fresh.append(desk.change("many", "to-sign"))
     return [
         Timing(engine, f"to-sign: {NEW} new, to preview and destination", NEW, new),
         Timing(engine, f"to-sign: {among} new, to preview and destination", among, [first]),
-        Timing(engine, "to-sign: one change to both", among, [cold]),
+        Timing(engine, "to-sign: one change to both", among, both),
         Timing(engine, "to-review: one change", among, [request for request, _ in pairs]),
         Timing(engine, "to-sign: one change", among, [approval for _, approval in pairs]),
+        Timing(engine, "to-sign: one change to both, by a worker that has not seen the list", among, fresh),
     ]
 
 
@@ -103,9 +127,11 @@ def signable(index: int) -> dict[str, Any]:
 class Desk:
     """Where the owner of everything sits."""
 
-    def __init__(self, client: httpx.Client, trees: list[ProcessTree]) -> None:
+    def __init__(self, client: httpx.Client, server: Server, database: list[ProcessTree]) -> None:
+        """`database` are the processes of the database, as far as it has any of its own."""
         self._client = client
-        self._trees = trees
+        self._server = server
+        self._database = database
         self._changes = 0
 
     def create(self, storage: str, collection: str, records: int) -> None:
@@ -121,11 +147,12 @@ class Desk:
 
     def step(self, collection: str, status: str) -> Cost:
         before = self._cpu()
-        began = time.perf_counter()
-        answer = self._client.patch(f"{SOURCE}/{collection}", json={"data": {"status": status}})
-        seconds = time.perf_counter() - began
+        with SomebodyElse(self._server.port) as other:
+            began = time.perf_counter()
+            answer = self._client.patch(f"{SOURCE}/{collection}", json={"data": {"status": status}})
+            seconds = time.perf_counter() - began
         expect_status(answer, 200)
-        return Cost(seconds, self._cpu() - before)
+        return Cost(seconds, self._cpu() - before, other.waited)
 
     def _touch(self, collection: str) -> None:
         self._changes += 1
@@ -133,7 +160,37 @@ class Desk:
         self._client.put(path, json={"data": {"v": self._changes}}).raise_for_status()
 
     def _cpu(self) -> float:
-        return sum(tree.cpu_seconds() for tree in self._trees)
+        trees = [ProcessTree(self._server.pid), *self._database]
+        return sum(tree.cpu_seconds() for tree in trees)
+
+
+class SomebodyElse:
+    """A client who asks the same worker for something small, again and again."""
+
+    def __init__(self, port: int) -> None:
+        self.waited = 0.0
+        """The longest time that an answer took, in seconds."""
+        self._port = port
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self) -> SomebodyElse:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=600)
+        connection.connect()
+        while not self._done.wait(POLL_SECONDS):
+            began = time.perf_counter()
+            connection.request("GET", "/v1/__lbheartbeat__")
+            connection.getresponse().read()
+            self.waited = max(self.waited, time.perf_counter() - began)
+        connection.close()
 
 
 def lines(timings: list[Timing]) -> list[tuple[str, ...]]:
@@ -146,6 +203,7 @@ def lines(timings: list[Timing]) -> list[tuple[str, ...]]:
             f"{median(cost.seconds for cost in each.costs):.3f}",
             f"{min(cost.seconds for cost in each.costs):.3f}",
             f"{median(cost.cpu for cost in each.costs):.3f}",
+            f"{1000 * max(cost.wait for cost in each.costs):.0f}",
         )
         for each in timings
     ]

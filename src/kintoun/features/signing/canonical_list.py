@@ -24,7 +24,14 @@ class Block(NamedTuple):
     sizes: array[int]
     fragments: bytes
 
-    def changed(self, names: Sequence[str], changes: Mapping[str, bytes | None]) -> Block:
+    @classmethod
+    def of(cls, rows: Sequence[tuple[str, str]]) -> Block:
+        """The block of these ids and fragments, in their order."""
+        fragments = [fragment for _, fragment in rows]
+        sizes = array("I", [len(fragment) + 1 for fragment in fragments])
+        return cls([name for name, _ in rows], sizes, f"{','.join(fragments)},".encode())
+
+    def changed(self, names: Sequence[str], changes: Mapping[str, str | None]) -> Block:
         """The block with other fragments for some ids, given in their order; None removes one."""
         ids: list[str] = []
         sizes = array("I")
@@ -44,7 +51,7 @@ class Block(NamedTuple):
             if fragment is not None:
                 ids.append(name)
                 sizes.append(len(fragment) + 1)
-                parts += (fragment, b",")
+                parts.append(f"{fragment},".encode())
         ids += self.ids[index:]
         sizes += self.sizes[index:]
         parts.append(old[offset:])
@@ -74,16 +81,11 @@ class CanonicalList:
         self._blocks = blocks
 
     @classmethod
-    def of(cls, records: Iterable[tuple[str, bytes]]) -> CanonicalList:
-        """The list of these ids and fragments, in any order."""
+    def of(cls, records: Iterable[tuple[str, str]]) -> CanonicalList:
+        """The list of these ids and fragments, in any order. All of what is canonical is ASCII."""
         rows = sorted(records, key=_ID)
-        blocks = []
-        for start in range(0, len(rows), MOST // 2):
-            some = rows[start : start + MOST // 2]
-            sizes = array("I", [len(fragment) + 1 for _, fragment in some])
-            joined = b",".join([fragment for _, fragment in some])
-            blocks.append(Block([name for name, _ in some], sizes, joined + b","))
-        return cls(blocks)
+        step = MOST // 2
+        return cls([Block.of(rows[start : start + step]) for start in range(0, len(rows), step)])
 
     def __len__(self) -> int:
         return sum(len(block.ids) for block in self._blocks)
@@ -93,7 +95,7 @@ class CanonicalList:
         """About how much memory it takes, in bytes."""
         return sum(len(block.fragments) + 100 * len(block.ids) for block in self._blocks)
 
-    def changed(self, changes: Mapping[str, bytes | None]) -> CanonicalList:
+    def changed(self, changes: Mapping[str, str | None]) -> CanonicalList:
         """The list with other fragments for some ids; None removes one."""
         if not self._blocks:
             return CanonicalList.of((name, each) for name, each in changes.items() if each is not None)

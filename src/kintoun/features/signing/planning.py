@@ -212,7 +212,7 @@ class Planner:
                 timestamp = placed.rows[-1].timestamp
             elif not position.number:
                 timestamp = timestamps.following(position.timestamp, timestamps.now())
-            bodies = {row.id: None if row.deleted else row.body.encode() for row in placed.rows}
+            bodies = {row.id: None if row.deleted else row.body for row in placed.rows}
             holds = held.changed(bodies) if bodies else held
             if (unsignable := holds.gap()) is not None:
                 raise ProtocolError(400, INVALID_POSTED_DATA, UNSIGNABLE.format(path, unsignable))
@@ -320,17 +320,17 @@ def _restored(content: Content, timestamp: int, before: Stored | None) -> tuple[
 
 def _as_stored(rows: Iterable[tuple[str, str]]) -> CanonicalList:
     """Records that this server published: their bodies are canonical."""
-    return CanonicalList.of((name, body.encode()) for name, body in rows)
+    return CanonicalList.of(rows)
 
 
 def _as_decoded(rows: Iterable[tuple[str, str]]) -> CanonicalList:
     """Records that came here in another way, with gaps for those that cannot be signed."""
 
-    def fragments() -> Iterator[tuple[str, bytes]]:
+    def fragments() -> Iterator[tuple[str, str]]:
         for name, body in rows:
             try:
-                yield name, fragment(json.decode_stored(body))
+                yield name, fragment(json.decode_stored(body)).decode()
             except ProtocolError:
-                yield name, b""
+                yield name, ""
 
     return CanonicalList.of(fragments())
