@@ -61,6 +61,15 @@ _POINTS = (
 _INSERT_ENTRY = "INSERT INTO acl_entry (principal, permission, acl) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 
 
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+# Where the module knows of none it looks for an adapter by raising and catching, for each such value.
+for _kind in (bytes, type(None)):
+    sqlite3.register_adapter(_kind, _as_it_is)
+
+
 def _connect(file: str, settings: Storage) -> sqlite3.Connection:
     connection = sqlite3.connect(
         file, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=0

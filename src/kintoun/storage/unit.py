@@ -240,11 +240,17 @@ class Unit:
                 await self._link(child)
         return made(Written, (row, previous, clock.timestamp))
 
-    async def place(self, place: ListPath, rows: Sequence[Stored], before: Sequence[Stored | None]) -> Clock:
+    async def place(
+        self,
+        place: ListPath,
+        paths: Sequence[Path],
+        rows: Sequence[Stored],
+        before: Sequence[Stored | None],
+    ) -> Clock:
         """Write many rows of records, live ones and tombstones, that are finished and later than their list.
 
-        They are in the order of their timestamps. `before` is what stands in their places, as somebody knows
-        who read it under the version that the list's clock has. Returns the clock from before.
+        They are in the order of their timestamps, and of `paths`. `before` is what stands there, as somebody
+        knows who read it under the version that the list's clock has. Returns the clock from before.
         """
         clock = await self.standing(place)
         if not rows:
@@ -253,8 +259,7 @@ class Unit:
         if place.kind in CHILDREN:
             self.conclusions.clear()
         self.tick(counted(clock, rows, before))
-        for row, previous in zip(rows, before, strict=True):
-            path = place.object(row.id)
+        for path, row, previous in zip(paths, rows, before, strict=True):
             self._stored.setdefault(path, previous)
             self._journal.append((self._objects, path, previous))
             self._objects[path] = row

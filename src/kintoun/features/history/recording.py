@@ -59,7 +59,7 @@ class Recorder:
         wall = timestamps.now()
         clock = entered(clock, wall, became if became < wall + AHEAD_MS else 0)
         unit.tick(clock)
-        unit.add(ENTRIES, _row(change, below, clock, place.list, place.version, became))
+        unit.add(ENTRIES, _row(change, below, clock, place.list, place.version, became, _date()))
 
     async def record_together(self, work: Work, changes: Sequence[Change]) -> None:
         """Enter changes of records of one list, its last ones, each later than the one before."""
@@ -68,12 +68,13 @@ class Recorder:
         place = await unit.standing(path.list)
         clock = await unit.standing(below.history)
         wall = timestamps.now()
+        date = _date()
         rows = []
         for version, change in enumerate(changes, place.version - len(changes) + 1):
             if not self._passes_over(change):
                 became = change.timestamp
                 clock = entered(clock, wall, became if became < wall + AHEAD_MS else 0)
-                rows.append(_row(change, below, clock, place.list, version, became))
+                rows.append(_row(change, below, clock, place.list, version, became, date))
         unit.tick(clock)
         unit.add_all(ENTRIES, rows)
 
@@ -111,11 +112,11 @@ async def _found(unit: Unit, path: Path) -> _Below:
 
 
 def _row(
-    change: Change, below: _Below, clock: Clock, number: int | None, version: int, became: int
+    change: Change, below: _Below, clock: Clock, number: int | None, version: int, became: int, date: str
 ) -> tuple[Any, ...]:
-    """The entry of a change as the last one of a history's clock.
+    """The entry of a change, at that time of day, as the last one of a history's clock.
 
-    It has brought the list of this number to this version, and to the timestamp `became`.
+    The change has brought the list of this number to this version, and to the timestamp `became`.
     """
     kind, ids = change.path
     name = ids[-1]
@@ -125,7 +126,7 @@ def _row(
         entry_id,
         clock.timestamp,
         0,
-        _entry(entry_id, clock.timestamp, change, below),
+        _entry(entry_id, clock.timestamp, date, change, below),
         digest(change.grants),
         below.acl_collection,
         below.acl_bucket,
@@ -164,12 +165,12 @@ def _timestamp_in(change: Change) -> int:
     return timestamp
 
 
-def _entry(entry_id: str, timestamp: int, change: Change, below: _Below) -> str:
+def _entry(entry_id: str, timestamp: int, date: str, change: Change, below: _Below) -> str:
     """The entry as readers are sent it, put together of JSON that is there already."""
     kind, ids = change.path
     name = ids[-1]
     return (
-        f'{{"id":"{entry_id}","last_modified":{timestamp},"date":"{_date()}","action":"{change.action}",'
+        f'{{"id":"{entry_id}","last_modified":{timestamp},"date":"{date}","action":"{change.action}",'
         f'"user_id":{_quoted(change.user)},{below.named}{name}","{kind.name}_id":"{name}"{below.also},'
         f'"target":{{"data":{change.new_body},"permissions":{change.grants}}}}}'
     )

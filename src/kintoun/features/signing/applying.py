@@ -17,7 +17,7 @@ from kintoun.model.paths import ListPath, Path, bucket_path
 from kintoun.model.permissions import EVERYONE, acl_text, with_author
 from kintoun.model.tuples import made
 from kintoun.resources.context import Context, Work
-from kintoun.storage.rows import Written
+from kintoun.storage.rows import Stored, Written
 
 SIGNER_USER = "plugin:remote-settings"
 """The user id in whose name the signer writes."""
@@ -84,10 +84,10 @@ async def place(work: Work, records: ListPath, placed: Placed) -> None:
         if start and start % SENT == 0:
             await work.unit.flush()
         some, stood = rows[start : start + AT_ONCE], before[start : start + AT_ONCE]
-        clock = await work.unit.place(records, some, stood)
-        since = (clock.timestamp, *(row.timestamp for row in some))
-        written = map(Written, some, stood, since)
-        changes = [_change(records.object(each.row.id), each) for each in written]
+        paths = [records.object(row.id) for row in some]
+        clock = await work.unit.place(records, paths, some, stood)
+        since = (clock.timestamp, *(row.timestamp for row in some[:-1]))
+        changes = list(map(_change, paths, some, stood, since))
         await work.context.changed_together(changes)
 
 
@@ -102,11 +102,10 @@ async def delete(work: Work, path: Path) -> None:
 
 
 async def _tell(work: Work, path: Path, written: Written) -> None:
-    await work.context.changed(_change(path, written))
+    await work.context.changed(_change(path, *written))
 
 
-def _change(path: Path, written: Written) -> Change:
-    row, before, since = written
+def _change(path: Path, row: Stored, before: Stored | None, since: int) -> Change:
     if before is None or before.deleted:
         action: Action = "delete" if row.deleted else "create"
         old_body = old_grants = None
