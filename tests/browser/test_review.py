@@ -217,3 +217,17 @@ def test_compared_with_what_was_approved(ed: Console, collection: str) -> None:
     ed.page.get_by_label("Show plugin entries").uncheck()
     expect(by_the_signer).to_have_count(0)
     ed.row("approve")
+
+
+def test_its_form_leaves_alone_who_did_what(reviewed: Server, ed: Console, collection: str) -> None:
+    path = SOURCE.format(collection)
+    before = metadata(reviewed, path)
+    ed.edit(f"{path}/attributes")
+    ed.fill("cache_expires", "90")
+    ed.press("Update collection")
+    ed.notified("Collection attributes updated")
+    after = metadata(reviewed, path)
+    assert after["cache_expires"] == 90
+    assert {name: after[name] for name in before if name != "last_modified"} == {
+        name: before[name] for name in before if name != "last_modified"
+    }
