@@ -254,10 +254,8 @@ def publication(engines: list[str], records: int, rounds: int, seconds: float, m
     desk = Desk(Job([], rounds, seconds, records, None, markdown))
     rows = []
     with desk.arena() as (ground, say):
-        for engine in engines:
-            asked = published.measure(ground, engine, records, rounds, seconds, say)
-            rows += published.lines(engine, asked)
-        rows += published.lines("Granian", published.measure_bare(asked[2].size, rounds, seconds, say))
+        for subject in published.measure(ground, engines, records, rounds, seconds, say):
+            rows += published.lines(subject)
     table = Table(*published.HEADINGS, title=f"Published data, {records:,} records; medians")
     for line in rows:
         table.add_row(*line)

@@ -1,4 +1,6 @@
-"""What published data costs: changesets and the poll of `monitor/changes`, beside an empty answer."""
+"""What published data costs: changesets and the poll of `monitor/changes`, beside an empty answer, and beside
+what the web server takes by itself.
+"""
 
 from __future__ import annotations
 
@@ -52,13 +54,25 @@ class Question:
         return Request("GET", self.path, (("Accept-Encoding", self.encoding), *self.headers))
 
 
+@dataclass
+class Subject:
+    """A server, all that is asked of it, and the processes whose time counts."""
+
+    name: str
+    server: Server
+    trees: Sequence[ProcessTree]
+    questions: Sequence[Question]
+
+
 def questions(server: Server) -> list[Question]:
     """All that is asked of a server that has its data."""
     changeset = f"{PLACE}/changeset?_expected=1795372684198"
-    tag = httpx.get(f"{server.url.removesuffix('/v1')}{changeset}", timeout=60).headers["ETag"]
+    tag = httpx.get(f"{server.root}{changeset}", timeout=60).headers["ETag"]
+    encodings = "gzip, deflate, br, zstd"
     return [
         Question(EMPTY, "/v1/__lbheartbeat__"),
-        Question("monitor/changes", MONITOR, "gzip, deflate, br, zstd"),
+        Question("monitor/changes", MONITOR, encodings),
+        Question("monitor/changes, with an Origin", MONITOR, encodings, (("Origin", "https://a.example"),)),
         Question("changeset, zstd", changeset, "zstd"),
         Question("changeset, br", changeset, "br"),
         Question("changeset, gzip", changeset, "gzip"),
@@ -69,25 +83,60 @@ def questions(server: Server) -> list[Question]:
 
 
 def measure(
-    arena: Arena, engine: str, records: int, rounds: int, seconds: float, progress: Callable[[str], None]
-) -> list[Question]:
-    """Every question for some *seconds*, in turn, *rounds* times."""
-    progress(f"loading {records:,} records into {engine}")
+    arena: Arena,
+    engines: Sequence[str],
+    records: int,
+    rounds: int,
+    seconds: float,
+    progress: Callable[[str], None],
+) -> list[Subject]:
+    """Every question to every server for some *seconds*, in turn, *rounds* times."""
+    subjects = []
+    for engine in engines:
+        progress(f"loading {records:,} records into {engine}")
+        subjects.append(_ours(arena, engine, records))
+    subjects.append(_bare(arena, _size_of(subjects[0], "changeset, zstd")))
+    for number in range(rounds):
+        for subject in subjects:
+            for question in subject.questions:
+                progress(f"{subject.name}: {question.name}, round {number + 1}")
+                question.costs.append(_cost(subject, question, seconds))
+    return subjects
+
+
+def _ours(arena: Arena, engine: str, records: int) -> Subject:
     server, database = arena.start(engine, f"publication {engine}", SETTINGS)
     seed.make_tree(server.url)
     seed.load_over_http(server.url, dataset.READ, records)
     trees = [ProcessTree(server.pid)] + ([arena.postgres_tree] if database is not None else [])
-    asked = questions(server)
-    for number in range(rounds):
-        for question in asked:
-            progress(f"{engine}: {question.name}, round {number + 1}")
-            question.costs.append(_cost(server, trees, question, seconds))
-    return asked
+    return Subject(engine, server, trees, questions(server))
 
 
-def _cost(server: Server, trees: Sequence[ProcessTree], question: Question, seconds: float) -> float:
+def _bare(arena: Arena, size: int) -> Subject:
+    """Granian with an application that does nothing, for no body and one of `size`."""
+    directory = Path(tempfile.mkdtemp(prefix="bare-"))
+    (directory / "bare.py").write_text(BARE_APP.format(size=size))
+    granian = str(Path(sys.executable).parent / "granian")
+
+    def command(port: int) -> list[str]:
+        where = ["--host", "127.0.0.1", "--port", str(port), "--working-dir", str(directory)]
+        return [granian, "--interface", "rsgi", "--workers", "1", "--loop", "uvloop", *where, "bare:app"]
+
+    server = arena.stack.enter_context(Server(command, directory, {}))
+    server.start()
+    asked = [Question(EMPTY, "/"), Question("as many bytes as zstd", "/body")]
+    return Subject("Granian", server, [ProcessTree(server.pid)], asked)
+
+
+def _size_of(subject: Subject, name: str) -> int:
+    question = next(each for each in subject.questions if each.name == name)
+    return question.request().send(subject.server.root).num_bytes_downloaded
+
+
+def _cost(subject: Subject, question: Question, seconds: float) -> float:
+    server, trees = subject.server, subject.trees
     request = question.request()
-    answer = request.send(server.url.removesuffix("/v1"))
+    answer = request.send(server.root)
     assert answer.status_code == question.wanted, answer.text
     question.size = answer.num_bytes_downloaded
     message = request.encode(f"127.0.0.1:{server.port}")
@@ -99,39 +148,19 @@ def _cost(server: Server, trees: Sequence[ProcessTree], question: Question, seco
     return spent / result.completed
 
 
-def measure_bare(size: int, rounds: int, seconds: float, progress: Callable[[str], None]) -> list[Question]:
-    """What Granian takes by itself, with an application that does nothing, for no body and one of `size`."""
-    directory = Path(tempfile.mkdtemp(prefix="bare-"))
-    (directory / "bare.py").write_text(BARE_APP.format(size=size))
-    granian = str(Path(sys.executable).parent / "granian")
-
-    def command(port: int) -> list[str]:
-        where = ["--host", "127.0.0.1", "--port", str(port), "--working-dir", str(directory)]
-        return [granian, "--interface", "rsgi", "--workers", "1", "--loop", "uvloop", *where, "bare:app"]
-
-    asked = [Question(EMPTY, "/"), Question("as many bytes as zstd", "/body")]
-    with Server(command, directory, {}) as server:
-        server.start()
-        for number in range(rounds):
-            for question in asked:
-                progress(f"Granian: {question.name}, round {number + 1}")
-                question.costs.append(_cost(server, [ProcessTree(server.pid)], question, seconds))
-    return asked
-
-
 HEADINGS = ("server", "question", "bytes", "CPU µs", "more than an empty answer")
 
 
-def lines(engine: str, asked: Sequence[Question]) -> list[list[str]]:
+def lines(subject: Subject) -> list[list[str]]:
     """What it cost as text, in the order of HEADINGS: the medians of the rounds."""
-    empty = median(asked[0].costs)
+    empty = median(subject.questions[0].costs)
     return [
         [
-            engine,
+            subject.name,
             question.name,
             f"{question.size:,}",
             f"{median(question.costs) * 1e6:.0f}",
             "" if question.name == EMPTY else f"{(median(question.costs) - empty) * 1e6:+.0f}",
         ]
-        for question in asked
+        for question in subject.questions
     ]
