@@ -92,7 +92,9 @@ class Adapter:
     def at_once(self, scope: Any, protocol: Any) -> bool:
         """Send the answer to a request if it is ready; whether it was. Any thread may call it."""
         ready = self._ready
-        if ready is None or (path := scope.path) not in ready.paths or scope.method != "GET" or self.closing:
+        if ready is None or not ready.paths or self.closing:
+            return False
+        if (path := scope.path) not in ready.paths or scope.method != "GET":
             return False
         began = time.perf_counter()
         reply = ready.find(path, scope.query_string, scope.headers.items())
