@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kintoun.files import BlobGone, Files
+from kintoun.files import BlobGone, Files, LocationTaken
 from kintoun.files.sweeping import UPLOAD_MS, Sweeper
 from kintoun.measures import Measures
 from kintoun.model import timestamps
@@ -358,10 +358,13 @@ async def test_no_order_of_an_upload_and_a_sweep_loses_the_file(files: Files, se
 async def test_a_sweep_waits_for_the_transaction_that_names(files: Files, named_by: str) -> None:
     """Where two transactions run at the same time: the sweeper decides after the other is committed."""
     await make_collections(files.store)
-    blob = await files.put(b"content")
     if named_by == "reference":
-        await attach(files, record("r"), "new", blob)
+        await attach(files, record("r"), "new", await files.put(b"content"))
         await delete(files.store, record("r"))
+    else:
+        await files.publish("old", b"content", "text/plain")
+        await files.withdraw("old")
+    blob = await files.put(b"content")
     now = timestamps.now() + LONG_AFTER
     await sweeper(files, 0)._mark(now)
     decided, go_on = asyncio.Event(), asyncio.Event()
@@ -382,11 +385,34 @@ async def test_a_sweep_waits_for_the_transaction_that_names(files: Files, named_
     await decided.wait()
     sweeping = asyncio.create_task(sweeper(files, 0).sweep(now + 1))
     done, _ = await asyncio.wait([sweeping], timeout=0.3)
-    assert not done, "it waits for the lock"
     go_on.set()
     await writing
+    assert not done, "it waits for the lock"
     await sweeping
     assert await whole(files, "new") == b"content"
+
+
+async def test_what_the_server_makes_takes_the_place_of_no_upload(files: Files) -> None:
+    """Nor the other way round; and its own it replaces."""
+    await make_collections(files.store)
+    await attach(files, record("r"), "bundles/all.zip", await files.put(b"uploaded"))
+    with pytest.raises(LocationTaken):
+        await files.publish("bundles/all.zip", b"made", "application/zip")
+    assert await whole(files, "bundles/all.zip") == b"uploaded"
+    assert not await files.withdraw("bundles/all.zip")
+    for content in (b"made", b"made again"):
+        await files.publish("bundles/other.zip", content, "application/zip")
+        assert await whole(files, "bundles/other.zip") == content
+    blob = await files.put(b"uploaded")
+    placed = await files.store.transact(
+        lambda transaction: files.place(
+            transaction, "bundles/other.zip", blob, filename="f", mimetype="t/t", record=("b", "c", "s")
+        )
+    )
+    assert not placed
+    assert await whole(files, "bundles/other.zip") == b"made again"
+    await sweep_all(files)
+    assert await contents(files) == [b"made again", b"uploaded"]
 
 
 async def test_it_is_counted(files: Files, small: int) -> None:

@@ -11,7 +11,7 @@ others find what it started with `files_of`.
 """
 
 from kintoun.files.backends import Backend, BackendFailed
-from kintoun.files.files import Files, Location, Variant, files_at, files_of, start_files
+from kintoun.files.files import Files, Location, LocationTaken, Variant, files_at, files_of, start_files
 from kintoun.files.keeping import Blob, BlobGone
 from kintoun.files.settings import FileSettings
 from kintoun.files.spool import Spool, TooLarge
@@ -26,6 +26,7 @@ __all__ = [
     "FileSettings",
     "Files",
     "Location",
+    "LocationTaken",
     "Spool",
     "TooLarge",
     "Variant",

@@ -36,6 +36,7 @@ _PUBLISH = (
     f"INSERT INTO location ({_COLUMNS}, keep) VALUES ($1, $2, $3, $4, '', '', '', $5, 1)"
     " ON CONFLICT (location) DO UPDATE SET sha256 = excluded.sha256, filename = excluded.filename,"
     " mimetype = excluded.mimetype, created = excluded.created, keep = 1, orphaned = NULL"
+    " WHERE location.bucket = '' RETURNING location"
 )
 _WITHDRAW = "DELETE FROM location WHERE location = $1 AND keep = 1 AND bucket = '' RETURNING location"
 _PUBLISHED = (
@@ -49,6 +50,10 @@ _FIND = (
 )
 
 T = TypeVar("T")
+
+
+class LocationTaken(Exception):
+    """A name that the server would give to a file of its own is the location of an upload."""
 
 
 class Variant(NamedTuple):
@@ -190,7 +195,8 @@ class Files:
     async def publish(self, name: str, content: bytes, mimetype: str) -> Blob:
         """Let the location `name` stand for what the server made, in place of what it stood for before.
 
-        Readers see the one or the other, whole. It stays until `withdraw`. Raises BackendFailed.
+        Readers see the one or the other, whole. It stays until `withdraw`. Raises BackendFailed, and
+        LocationTaken when the name is that of an upload.
         """
 
         async def publish(blob: Blob) -> Blob:
@@ -204,7 +210,8 @@ class Files:
     async def _publish(self, name: str, mimetype: str, blob: Blob, transaction: Transaction) -> None:
         await self._keeper.settle(transaction, blob)
         row = (name, blob.sha256, name.rpartition("/")[2], mimetype, timestamps.now())
-        await transaction.fetch(_PUBLISH, row)
+        if not await transaction.fetch(_PUBLISH, row):
+            raise LocationTaken(name)
 
     async def withdraw(self, name: str) -> bool:
         """Take back what was published; whether there was anything."""

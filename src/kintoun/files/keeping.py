@@ -235,11 +235,11 @@ async def _add_variant(
 
 
 async def let_go(transaction: Transaction, keys: Sequence[str]) -> int:
-    """Have the bytes removed for which nothing stands any longer; of how many that is done already."""
+    """Have the bytes removed for which nothing stands any longer; returns how many keys there are."""
     now = timestamps.now()
     small = [(key,) for key in keys if in_database(key)]
     if small:
         await transaction.execute_many(_REMOVE_CONTENT, small)
     if len(small) < len(keys):
         await transaction.execute_many(_CONDEMN, [(key, now) for key in keys if not in_database(key)])
-    return len(small)
+    return len(keys)

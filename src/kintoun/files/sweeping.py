@@ -132,7 +132,7 @@ class Sweeper:
         await self._store.transact(
             lambda transaction: transaction.fetch(_CONDEMN_UPLOADS, (now - max(self._grace_ms, UPLOAD_MS),))
         )
-        removed += await self._delete_condemned()
+        await self._delete_condemned()
         await asyncio.to_thread(remove_left_overs, self._backend.uploads)
         if self._measures is not None:
             self._measures.swept(removed)
@@ -191,14 +191,11 @@ class Sweeper:
             removed += await self._store.transact(partial(_forget_blobs, step, before))
         return removed
 
-    async def _delete_condemned(self) -> int:
-        removed = 0
+    async def _delete_condemned(self) -> None:
         async for step in self._steps(_CONDEMNED):
             for key in step:
                 await self._backend.delete(key)
             await self._each(_GONE, [(key,) for key in step])
-            removed += len(step)
-        return removed
 
 
 async def _forget_locations(step: Sequence[str], before: int, transaction: Transaction) -> int:

@@ -19,7 +19,7 @@ from kintoun.features.publication.formats import Attachment, attachments_of, des
 from kintoun.features.publication.marks import Marks, Seen
 from kintoun.features.publication.monitor import PLACE, Entry, Monitor
 from kintoun.features.publication.settings import PublicationSettings
-from kintoun.files import Files, files_of
+from kintoun.files import Files, LocationTaken, files_of
 from kintoun.http.requests import Request
 from kintoun.model.errors import ProtocolError
 from kintoun.resources.context import Context, Service
@@ -132,8 +132,13 @@ class Bundles:
 
     async def _publish(self, files: Files, name: str, content: bytes, mimetype: str) -> None:
         present = await files.find(name)
-        if present is None or present.sha256 != sha256(content).hexdigest():
+        if present is not None and present.sha256 == sha256(content).hexdigest():
+            return
+        try:
             await files.publish(name, content, mimetype)
+        except LocationTaken:
+            log.warning("a bundle is not made, because somebody uploaded a file of its name", location=name)
+        else:
             self._made.add()
 
 
