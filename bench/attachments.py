@@ -77,10 +77,10 @@ class Uploader:
 
     def __init__(self, server: Server) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=600)
-        self._authorization = basic("bench", "secret")
+        self.authorization = basic("bench", "secret")
 
     def send(self, method: str, path: str, body: object = None) -> None:
-        headers = {"Authorization": self._authorization, "Content-Type": "application/json"}
+        headers = {"Authorization": self.authorization, "Content-Type": "application/json"}
         self._connection.request(method, f"/v1{path}", json.dumps(body or {}), headers)
         response = self._connection.getresponse()
         answer = response.read()
@@ -94,7 +94,7 @@ class Uploader:
         digest = hashlib.sha256()
         connection = self._connection
         connection.putrequest("POST", f"/v1{path}")
-        connection.putheader("Authorization", self._authorization)
+        connection.putheader("Authorization", self.authorization)
         connection.putheader("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")
         connection.putheader("Content-Length", str(len(head) + size + len(tail)))
         connection.endheaders(head)

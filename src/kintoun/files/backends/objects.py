@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 PART = 5 * 1024 * 1024
 """Bytes of one part of an upload: no store takes smaller ones, and larger ones would take more memory."""
 
-PARTS_AT_ONCE = 2
+PARTS_AT_ONCE = 1
+"""Each part under way is in memory three times, on its way through the libraries."""
+
 CHUNK = 1024 * 1024
 
 CLIENT_OPTIONS = frozenset(("allow_http", "connect_timeout", "timeout", "proxy_url", "user_agent"))
