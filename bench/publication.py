@@ -17,7 +17,7 @@ from bench import dataset, seed
 from bench.contenders import Arena
 from bench.load import Plan, run_load
 from bench.processes import ProcessTree
-from bench.workloads import Request
+from bench.workloads import Request, authorization
 from tests.support.servers import Server
 
 CONNECTIONS = 16
@@ -72,7 +72,7 @@ def questions(server: Server) -> list[Question]:
     return [
         Question(EMPTY, "/v1/__lbheartbeat__"),
         Question("monitor/changes", MONITOR, encodings),
-        Question("monitor/changes, with an Origin", MONITOR, encodings, (("Origin", "https://a.example"),)),
+        Question("monitor/changes, of an account", MONITOR, encodings, (authorization(),)),
         Question("changeset, zstd", changeset, "zstd"),
         Question("changeset, br", changeset, "br"),
         Question("changeset, gzip", changeset, "gzip"),

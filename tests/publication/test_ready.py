@@ -39,9 +39,9 @@ HARMLESS = {
     "If-Match": ('"1"',),
     "User-Agent": ("Mozilla/5.0", "curl/8"),
     "Range": ("bytes=0-9",),
+    "Origin": ("https://page.example", "https://other.example"),
 }
 OTHERS = {
-    "Origin": ("https://page.example", "https://other.example"),
     "Authorization": ("Basic YWxpY2U6cHc=", "Bearer nothing", ""),
     "Host": (HOST, "other.example:80", "tab\tbed", "größe"),
     "Content-Length": ("0",),
@@ -71,15 +71,15 @@ questions = st.one_of(
 )
 
 
-@pytest_asyncio.fixture
-async def lasting(engine: str, databases: Databases) -> AsyncIterator[App]:
+@pytest_asyncio.fixture(params=["*", "https://page.example"])
+async def lasting(request: pytest.FixtureRequest, engine: str, databases: Databases) -> AsyncIterator[App]:
     """An application whose answers say until when they may be kept, and ask clients to come less often."""
     chosen = settings_for(
         databases.url(engine),
         features=[*FEATURES, "metrics", "publication"],
         sections={"publication": PublicationSettings(resources=["/buckets/main"])},
         cache_expires={"record": 60, "main.c.record_maximum": 3600},
-        http=Http(backoff_seconds=30, cors_origins=["https://page.example"]),
+        http=Http(backoff_seconds=30, cors_origins=[request.param]),
     )
     async with opened(chosen) as made:
         await publish(made, *(f"r{n}" for n in range(12)))

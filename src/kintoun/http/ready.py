@@ -34,7 +34,7 @@ TELL_SECONDS = 0.05
 MOST_UNTOLD = 10_000
 """Answers of which nobody was told yet. When an event loop is so busy, requests wait for it."""
 
-DECISIVE = frozenset(("authorization", "content-length", "origin", "transfer-encoding"))
+DECISIVE = frozenset(("authorization", "content-length", "transfer-encoding"))
 """The headers whose senders are not like all others: they are known, or have more to say."""
 
 
@@ -43,8 +43,8 @@ Tell = Callable[[Request, Answer, Sequence[float]], None]
 of them took.
 """
 
-Question = tuple[str, str | None]
-"""A query string, and the encodings that a client takes."""
+Question = tuple[str, str | None, bool]
+"""A query string, the encodings that a client takes, and whether it is a page of some origin."""
 
 
 class Reply(NamedTuple):
@@ -72,6 +72,7 @@ class Ready:
     def __init__(self, wire: Wire, longest: int, tell: Tell) -> None:
         """`longest` is the size of the longest header that is read; what was sent at the edge is told."""
         self.paths: dict[str, dict[Question, _Kept]] = {}
+        self._decisive = DECISIVE if wire.cors.any else DECISIVE | {"origin"}
         self._wire = wire
         self._longest = longest
         self._tell = tell
@@ -94,12 +95,13 @@ class Ready:
         `unchanged` is for those who have what bears the `tag`. Both are the same for everybody but for the
         encodings that a client takes. Nothing is kept of requests that are not like those of others.
         """
-        if request.method != "GET" or request.in_batch or not DECISIVE.isdisjoint(request.headers):
+        if request.method != "GET" or request.in_batch or not self._decisive.isdisjoint(request.headers):
             return
         if self._count >= MOST:
             self.forget()
         kept = self.paths.setdefault(request.path, {})
-        question = request.query.decode("latin-1"), request.headers.get("accept-encoding")
+        headers = request.headers
+        question = request.query.decode("latin-1"), headers.get("accept-encoding"), "origin" in headers
         self._count += question not in kept
         kept[question] = _Kept(
             tag,
@@ -117,14 +119,14 @@ class Ready:
     def find(self, path: str, query: str, headers: Sequence[tuple[str, str]]) -> Reply | None:
         """What is ready for a request to read: `path` is decoded, the names of `headers` in lower case."""
         given = dict(headers)
-        if len(given) != len(headers) or not DECISIVE.isdisjoint(given):
+        if len(given) != len(headers) or not self._decisive.isdisjoint(given):
             return None
         if sum(map(len, given.values())) > self._longest or len(self._untold) > MOST_UNTOLD:
             return None
         host = given.get("host", "")
         if not (host.isascii() and host.isprintable()):
             return None
-        kept = self.paths.get(path, _NONE).get((query, given.get("accept-encoding")))
+        kept = self.paths.get(path, _NONE).get((query, given.get("accept-encoding"), "origin" in given))
         if kept is None or kept.until < time.perf_counter() or not kept.holds():
             return None
         known = given.get("if-none-match")
