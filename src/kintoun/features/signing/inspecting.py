@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -150,7 +151,8 @@ class Inspector:
     async def _read(self, target: Path) -> tuple[Stored | None, int, bytes]:
         row, version, (number, timestamp) = await self._position(target)
         fragments: list[bytes] = []
-        for n, (_, body) in enumerate(sorted(await records(self._store, number) if number else [])):
+        rows = await records(self._store, number) if number else []
+        for n, (_, body) in enumerate(sorted(rows, key=itemgetter(0))):
             try:
                 fragments.append(canonical(json.decode(body.encode())))
             except NotCanonical:

@@ -134,5 +134,5 @@ def _row(name: str, values: Sequence[Any], first: int) -> Stored | None:
 
 
 async def records(store: Store, number: int) -> list[tuple[str, str]]:
-    """The ids and bodies of the live records of a list."""
-    return [(row[0], row[1]) for row in await store.fetch(_RECORDS, (number,))]
+    """The ids and bodies of the live records of a list, as the engine gives them: there may be many."""
+    return await store.fetch(_RECORDS, (number,))
