@@ -36,10 +36,10 @@ _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 
 
 class NotCanonical(ValueError):
-    """A value that has no canonical form; `path` leads to it by keys and indexes, with dots."""
+    """A value without a canonical form; `path`, of keys and indexes with dots, leads to what has none."""
 
     def __init__(self, rule: Rule, path: str) -> None:
-        super().__init__(f"{_SENTENCES[rule]}, '{path}'")
+        super().__init__(f"{_SENTENCES[rule]}, '{path}'" if path else _SENTENCES[rule])
         self.rule = rule
         self.path = path
 
