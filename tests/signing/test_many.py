@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from kintoun.features.signing import applying, reading
+from kintoun.features.signing.reading import records_of
 from kintoun.storage import postgresql, sqlite
-from tests.signing.desk import DESTINATION, PREVIEW, SOURCE, Desk
+from kintoun.storage.unit import Unit
+from tests.signing.desk import DESTINATION, PREVIEW, SOURCE, Desk, path_of
 
 MANY = 45
 
@@ -151,3 +153,29 @@ async def test_a_hook_that_refuses_one_of_many_undoes_them_all(desk: Desk) -> No
     desk.app.application.composition.service.before_commit.pop()
     await desk.publish()
     assert len(await desk.verify(DESTINATION)) == MANY
+
+
+async def test_whoever_looks_at_transactions_sees_every_record_once(desk: Desk) -> None:
+    composition = desk.app.application.composition
+    seen: list[tuple[str, bool, bool]] = []
+
+    async def look(unit: Unit) -> None:
+        for path, before, after in unit.objects_changed():
+            if path.list == records_of(path_of(PREVIEW)):
+                seen.append((path.id, before is not None and not before.deleted, after.deleted))
+
+    composition.closing(look)
+    await write(desk, "PUT", *range(MANY), n=1)
+    await desk.status("to-review")
+    assert sorted(seen) == [(f"r{n:02}", False, False) for n in range(MANY)]
+    await write(desk, "PUT", *range(20), n=2)
+    await write(desk, "DELETE", *range(20, 40))
+    seen.clear()
+    desk.app.forget()
+    await desk.status("to-review")
+    changed = [(f"r{n:02}", True, n >= 20) for n in range(40)]
+    assert sorted(seen) == changed
+    told = [change for change in desk.app.changes if change.path.list == records_of(path_of(PREVIEW))]
+    assert sorted((each.path.id, each.old is not None, each.action == "delete") for each in told) == changed
+    assert [each.timestamp for each in told] == sorted(each.timestamp for each in told)
+    assert [each.since for each in told[1:]] == [each.timestamp for each in told[:-1]]
