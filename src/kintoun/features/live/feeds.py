@@ -33,7 +33,7 @@ BELOW = 5
 """How many times as long as we take to hand on what is sent it takes in all, with the server below us and the
 kernel."""
 
-SHARE, LONGEST_REST = 1 / 25, 1.0
+SHARE, LONGEST_REST = 0.03, 1.0
 """The part of its time that a feed may spend on sending, and how many seconds it rests for one change
 at most: whoever writes without a pause is not kept from it by those who follow."""
 
