@@ -110,6 +110,8 @@ class Files:
 
     async def open(self) -> None:
         """Get the back end ready, once. Raises BackendFailed."""
+        if self._opened:
+            return
         async with self._opening:
             if not self._opened:
                 await self.backend.open()
