@@ -22,7 +22,7 @@ PART = 5 * 1024 * 1024
 PARTS_AT_ONCE = 1
 """Each part under way is in memory three times, on its way through the libraries."""
 
-CHUNK = 1024 * 1024
+CHUNK = 256 * 1024
 
 CLIENT_OPTIONS = frozenset(("allow_http", "connect_timeout", "timeout", "proxy_url", "user_agent"))
 """Options that are not the store's but of how it is spoken to."""
