@@ -15,8 +15,10 @@ import httpx
 import pytest
 
 from kintoun.app import create_app
+from kintoun.http.answers import Streamed
+from kintoun.http.streaming import Streams
 from kintoun.settings import Settings
-from tests.live.streaming_app import CHUNK, CHUNKS, Streaming, storage
+from tests.live.streaming_app import CHUNK, CHUNKS, Body, Streaming, storage
 from tests.support.ports import free_port
 
 SECONDS = 60.0
@@ -166,3 +168,36 @@ async def test_asgi_lets_the_server_see_what_breaks_off(served: tuple[Any, Strea
     with pytest.raises(RuntimeError, match="of the test"):
         await Conversation("breaks").run(application)
     assert plugin.closed == ["breaks"]
+
+
+class Connection:
+    """A connection under RSGI, whose client goes when it is told to."""
+
+    http_version, server, client = "1.1", "127.0.0.1:80", "127.0.0.1:50000"
+
+    def __init__(self) -> None:
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.begun = asyncio.Event()
+
+    def response_stream(self, status: int, headers: list[tuple[str, str]]) -> Connection:
+        return self
+
+    def client_disconnect(self) -> asyncio.Future[None]:
+        return self.gone
+
+    async def send_bytes(self, data: bytes) -> None:
+        self.begun.set()
+
+
+@pytest.mark.asyncio
+async def test_a_client_that_goes_while_its_worker_ends_is_no_error() -> None:
+    plugin, streams, connection = Streaming(), Streams(), Connection()
+    body = Body(plugin, "forever", plugin.forever())
+    answer = Streamed(200, body, media_type="text/plain", endless=True)
+    task = asyncio.ensure_future(streams.send(connection, connection, answer, []))
+    async with asyncio.timeout(SECONDS):
+        await connection.begun.wait()
+        connection.gone.set_result(None)
+        streams.end()
+        await task
+    assert plugin.closed == ["forever"]
