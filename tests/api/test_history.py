@@ -153,6 +153,41 @@ async def test_an_item_that_fails_after_it_was_entered_and_read_is_taken_back(ap
     assert int((await app.call(f"HEAD {H}")).headers["Total-Objects"]) == 4
 
 
+async def test_a_batch_that_makes_a_bucket_again_enters_what_is_of_the_new_one(app: App) -> None:
+    requests = [
+        {"method": "PUT", "path": f"{R}/r1"},
+        {"method": "DELETE", "path": B},
+        {"method": "PUT", "path": B},
+        {"method": "PUT", "path": f"{B}/collections/d"},
+    ]
+    answers = (await app.ok("POST /batch", {"requests": requests}))["responses"]
+    assert [answer["status"] for answer in answers] == [201, 200, 201, 201]
+    assert await told(app) == [f"create {B}/collections/d", f"create {B}"]
+    assert (await app.call(f"HEAD {H}")).headers["Total-Objects"] == "2"
+
+
+async def test_a_batch_sees_its_own_entries(app: App) -> None:
+    etag = (await app.call(f"HEAD {H}")).headers["ETag"]
+    requests = [
+        {"method": "PUT", "path": f"{R}/r1"},
+        {"method": "DELETE", "path": H, "headers": {"If-Match": etag}},
+        {"method": "HEAD", "path": H},
+        {"method": "PATCH", "path": B, "body": {"permissions": {"read": ["system.Everyone"]}}},
+        {"method": "PUT", "path": f"{R}/r2"},
+        {"method": "DELETE", "path": f"{H}?record_id=r1"},
+    ]
+    answers = (await app.ok("POST /batch", {"requests": requests}))["responses"]
+    assert [answer["status"] for answer in answers] == [201, 412, 200, 200, 201, 200]
+    assert answers[2]["headers"]["Total-Objects"] == "3"
+    assert len(answers[5]["body"]["data"]) == 1
+    assert await told(app) == [f"create {R}/r2", f"update {B}", f"create {C}", f"create {B}"]
+    # Who may read the bucket by then sees what was entered since.
+    assert await told(app, user="bob") == await told(app)
+    entered = await entries(app)
+    assert len({entry["id"] for entry in entered}) == 4
+    assert len({entry["last_modified"] for entry in entered}) == 4
+
+
 async def test_the_list_is_a_list_like_any_other(app: App) -> None:
     for n in range(5):
         await app.ok(f"PUT {R}/r{n}", {"data": {"n": n, "tags": ["a"] if n % 2 else []}})

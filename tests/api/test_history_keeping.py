@@ -10,9 +10,11 @@ import pytest
 import pytest_asyncio
 from msgspec.structs import replace
 
-from kintoun.features.history import trimming
+from kintoun.app import create_app
+from kintoun.config import migrations_of
+from kintoun.features.history import History, trimming
 from kintoun.features.history.past import Past
-from kintoun.features.history.table import ENTRIES, PAGES, history_of, part_of
+from kintoun.features.history.table import CREATED, MIGRATIONS, PAGES, history_of, part_of
 from kintoun.features.history.trimming import Retention, Trimmer
 from kintoun.model import timestamps
 from kintoun.model.paths import ListPath
@@ -163,15 +165,15 @@ async def fill(app: App, count: int) -> int:
     acl = b"0123456789abcdef"
     rows = [
         (
-            *(history, f"id{n}", n + 1, 0, f'{{"id":"id{n}","record_id":"r{n % 5000}","collection_id":"c"}}'),
-            *(acl, acl, acl, part_of(f"r{n % 5000}"), f"r{n % 5000}", "c", "record", "somebody"),
-            *(records, n + 2, n, n + 1, None, None, None, None, None),
+            *(history, 0, acl, acl, records, "record", "c", "somebody", acl),
+            *(f"id{n}", n + 1, f'{{"id":"id{n}","record_id":"r{n % 5000}","collection_id":"c"}}'),
+            *(part_of(f"r{n % 5000}"), f"r{n % 5000}", n + 2, n, n + 1),
         )
         for n in range(count)
     ]
     transaction = await store.engine.begin()
     for start in range(0, count, 5000):
-        await transaction.write(Writes(added={ENTRIES: rows[start : start + 5000]}))
+        await transaction.write(Writes(added={CREATED: rows[start : start + 5000]}))
     await transaction.commit()
     if store.engine.dialect is Dialect.POSTGRESQL:
         await store.fetch("ANALYZE history")
@@ -202,10 +204,10 @@ def _literal(value: Any) -> str:
     ("filters", "index"),
     [
         ({}, "history_ts"),
-        ({"record_id": "r7"}, "history_name"),
-        ({"collection_id": "c", "record_id": "r7"}, "history_name"),
-        ({"uri": f"{R}/r7"}, "history_name"),
-        ({"collection_id": "elsewhere"}, "history_collection"),
+        ({"record_id": "r7"}, "history_place"),
+        ({"collection_id": "c", "record_id": "r7"}, "history_place"),
+        ({"uri": f"{R}/r7"}, "history_place"),
+        ({"collection_id": "elsewhere"}, "history_place"),
     ],
 )
 async def test_entries_are_found_by_an_index(app: App, filters: dict[str, str], index: str) -> None:
@@ -217,6 +219,31 @@ async def test_entries_are_found_by_an_index(app: App, filters: dict[str, str], 
     assert index in made, made
     assert "SCAN o" not in made
     assert "Seq Scan on history" not in made
+
+
+async def test_entries_of_the_first_tables_are_kept(
+    engine: str, databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_for(databases.url(engine, "history-steps"), features=[*WITH_HISTORY])
+    monkeypatch.setattr(History, "migrations", MIGRATIONS[:1])
+    async with opened(settings) as old:
+        for path in (B, C, f"{R}/r1", f"{B}/groups/g"):
+            await old.ok(f"PUT {path}", {"data": {"members": []}} if "groups" in path else {"data": {"n": 1}})
+        began = int((await old.call(f"HEAD {R}")).headers["ETag"].strip('"'))
+        monkeypatch.undo()
+        new = App(create_app(settings))
+        await store_of(new).open()
+        try:
+            await store_of(new).migrate(migrations_of(settings.features))
+            await new.ok(f"PUT {R}/r1", {"data": {"n": 2}})
+            await old.ok(f"PUT {R}/r1", {"data": {"n": 3}})
+            for app in (old, new):
+                found = await entries(app, "?record_id=r1&collection_id=c")
+                assert [entry["target"]["data"]["n"] for entry in found] == [3, 2, 1]
+                assert await told(app, f"?uri={B}/groups/g") == [f"create {B}/groups/g"]
+                assert [item["n"] for item in (await app.ok(f"GET {R}?_at={began}"))["data"]] == [1]
+        finally:
+            await store_of(new).close()
 
 
 async def test_the_past_is_found_by_an_index(app: App) -> None:

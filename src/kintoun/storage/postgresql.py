@@ -17,11 +17,11 @@ from kintoun.storage.connections import CONFLICT, LOST, Connection, Pool
 from kintoun.storage.dialect import Dialect
 from kintoun.storage.engine import Steps, Transaction, Writes
 from kintoun.storage.indexes import indexed_fields
+from kintoun.storage.insertions import ByColumns, by_columns
 from kintoun.storage.migrating import FEATURE_VERSIONS, FEATURES_SINCE, bring_up, outstanding, persistently
 from kintoun.storage.rows import Clock, Conflict, Found, Stored, Unavailable, Wanted
 from kintoun.storage.shared_reads import SharedReads
 from kintoun.storage.statements import CLOCK_COLUMNS, GROUP, answer, question, stored
-from kintoun.storage.tables import Table
 
 MANY = 100
 """New rows from which on they are copied into their table, which costs half as much for each."""
@@ -60,13 +60,13 @@ _WRITE_OBJECTS = (
 
 
 @lru_cache(maxsize=64)
-def _write_objects(tables: tuple[Table, ...]) -> str:
+def _write_objects(added: tuple[ByColumns, ...]) -> str:
     """The statement that writes clocks, entries and objects, and adds to tables of features with them."""
     parts = []
     first = 20
-    for n, table in enumerate(tables):
-        parts.append(f", added{n} AS ({table.insert_arrays(first)})")
-        first += len(table.columns)
+    for n, columns in enumerate(added):
+        parts.append(f", added{n} AS ({columns.insert(first)})")
+        first += len(columns.table.columns)
     return _WRITE_OBJECTS.replace("{added}", "".join(parts))
 
 
@@ -277,14 +277,16 @@ class PostgreSQLTransaction:
         if objects or writes.new:
             entries = _columns(schema.entries_of(writes), 3)
             values = [*clocks, *entries, *_columns(objects, 7)]
-            for table, rows in added.items():
-                values += _columns(rows, len(table.columns))
-            await self.fetch(_write_objects(tuple(added)), values)
+            given = [by_columns(table, rows) for table, rows in added.items()]
+            for _, columns in given:
+                values += columns
+            await self.fetch(_write_objects(tuple([way for way, _ in given])), values)
         else:
             if writes.clocks:
                 await self.fetch(_WRITE_CLOCKS, clocks)
             for table, rows in added.items():
-                await self.fetch(table.insert_arrays(1), _columns(rows, len(table.columns)))
+                way, values = by_columns(table, rows)
+                await self.fetch(way.insert(1), values)
         for number, group, members in writes.members:
             await self.fetch("DELETE FROM member WHERE list = $1 AND id = $2", (number, group))
             await self.fetch(

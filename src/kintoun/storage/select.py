@@ -87,16 +87,17 @@ def where(
 ) -> str:
     """The condition that an object meets all filters. Its parameters are added to `params`.
 
-    `indexed` names the fields that have an index made of `index_expression`, `hints` says in which columns to
-    look first.
+    `indexed` names the fields that have an index made of `index_expression`, `hints` says what is true of
+    columns that have one.
     """
     fields = _fields(dialect, params, indexed)
     conditions = [_condition(filter_, fields, params) for filter_ in filters]
     texts = {field: value for field, op, value in filters if op is Op.EQ and isinstance(value, str)}
     for field, columns in hints.items():
         if field in texts:
-            conditions += [f"o.{column} = {params.add(told_by(texts[field]))}" for column, told_by in columns]
-            break
+            conditions += [
+                f"o.{column} {sign} {params.add(operand(texts[field]))}" for column, sign, operand in columns
+            ]
     return _all(conditions)
 
 

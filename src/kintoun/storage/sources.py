@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from kintoun.model.paths import ListPath
 from kintoun.storage.dialect import Parameters
 
-Hints = Mapping[str, Sequence[tuple[str, Callable[[str], str | int]]]]
-"""By field: columns of an index, and what stands in them when the field holds a text."""
+Hint = tuple[str, str, Callable[[str], str]]
+"""A column, an operator of comparison, and what the column compares with when a field holds a text."""
+
+Hints = Mapping[str, Sequence[Hint]]
+"""By field: what is true of the columns of an index when the field holds a text."""
 
 NO_HINTS: Hints = {}
 
@@ -17,8 +20,8 @@ class Source:
     """A table with the columns `list`, `id`, `ts`, `deleted` and `body` of the table of objects.
 
     `acls` are its columns of ACLs' digests, of which each can let a principal see a row, and `seen_by` the
-    permissions that do, None for any. `hints` are in the order in which they are of use: of those that
-    filters on equality allow, the first is taken. `counted` is whether the list's clock counts these rows.
+    permissions that do, None for any. `hints` help filters on equality to find them. `counted` is whether
+    the list's clock counts these rows.
     """
 
     def __init__(

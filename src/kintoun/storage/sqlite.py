@@ -22,6 +22,7 @@ from kintoun.storage import indexes, schema
 from kintoun.storage.dialect import Dialect, translated
 from kintoun.storage.engine import Steps, Transaction, Writes
 from kintoun.storage.indexes import indexed_fields
+from kintoun.storage.insertions import insertions
 from kintoun.storage.known import Known
 from kintoun.storage.migrating import FEATURE_VERSIONS, FEATURES_SINCE, bring_up, outstanding
 from kintoun.storage.rows import Clock, Found, Stored, Unavailable, Wanted
@@ -397,7 +398,11 @@ class SQLiteTransaction:
         if writes.clocks:
             self._run_many(_UPSERT_CLOCK, map(schema.clock_row, writes.clocks))
         for table, added in writes.added.items():
-            await self._in_turns(table.insert, added)
+            for start in range(0, len(added), AT_ONCE):
+                if start:
+                    await asyncio.sleep(0)
+                for sql, values in insertions(table, added[start : start + AT_ONCE]):
+                    self._run(sql, values)
 
     async def _in_turns(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run a statement for each row, many of them in steps between which the loop turns to others."""

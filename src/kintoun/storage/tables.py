@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
-ColumnType = Literal["text", "int", "flag", "bytes"]
-
-ARRAYS = {"text": "text[]", "int": "bigint[]", "flag": "smallint[]", "bytes": "bytea[]"}
-"""The arrays in which PostgreSQL is given the columns of many rows."""
-
+ColumnType = Literal["text", "id", "int", "flag", "bytes"]
+"""What a column holds. An `id` is a text without quotation marks and backslashes."""
 
 Row = Sequence[Any]
+
+Columns = tuple[tuple[str, ColumnType], ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
     """A table that transactions only add to, declared once for the process.
 
-    `columns` are names and types, as in the feature's migrations: `(("id", "text"), ("ts", "int"))`. Rows are
-    sequences of that order. A table whose rows are read by the same transaction has a `key`: the columns that
-    tell its rows apart. The others are written at the transaction's end.
+    `columns` are names and types, as in the feature's migrations: `(("id", "text"), ("ts", "int"))`; a text
+    may be an `id`. Rows are sequences of that order. A table whose rows are read by the same transaction has
+    a `key`: the columns that tell its rows apart. The others are written at the transaction's end. `shared`
+    is how many of the first columns hold the same in most rows of a transaction: those are given once.
     """
 
     name: str
     columns: Sequence[tuple[str, ColumnType]]
     key: Sequence[str] = ()
-    insert: str = field(init=False)
-    """The statement that adds one row, with `?` for each value."""
-
-    def __post_init__(self) -> None:
-        marks = ", ".join("?" * len(self.columns))
-        object.__setattr__(self, "insert", f"INSERT INTO {self.name} ({self._names}) VALUES ({marks})")
+    shared: int = 0
 
     @property
-    def _names(self) -> str:
+    def names(self) -> str:
+        """The names of the columns, as SQL lists them."""
         return ", ".join(name for name, _ in self.columns)
 
     @property
@@ -49,11 +45,6 @@ class Table:
         names = [name for name, _ in self.columns]
         return [row[names.index(name)] for name in self.key]
 
-    def insert_arrays(self, first: int) -> str:
-        """The statement that adds rows given as one array for each column, numbered from `$first`."""
-        arrays = ", ".join(f"${first + n}::{ARRAYS[kind]}" for n, (_, kind) in enumerate(self.columns))
-        return f"INSERT INTO {self.name} ({self._names}) SELECT * FROM unnest({arrays})"
-
 
 class Added:
     """The rows that one transaction adds, in their order, until they are sent or taken back."""
@@ -66,6 +57,11 @@ class Added:
     def add(self, table: Table, row: Row) -> None:
         self._unsent.append(len(self._rows))
         self._rows.append((table, row))
+
+    def add_all(self, table: Table, rows: Collection[Row]) -> None:
+        first = len(self._rows)
+        self._unsent += range(first, first + len(rows))
+        self._rows += [(table, row) for row in rows]
 
     def of(self, table: Table) -> list[Row]:
         """The rows for one table."""

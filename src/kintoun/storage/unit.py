@@ -9,7 +9,7 @@ batch is taken back by `rollback`, without the database knowing.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -31,6 +31,12 @@ _encode = msgspec.json.encode
 
 _ADDED = (None, None, None)
 """The entry of the journal for a row that was added."""
+
+_LATER = "later"
+"""Marks the entries of the journal for what is left for later: the items that were completed, or None for a
+new one."""
+
+Complete = Callable[["Unit", Sequence[Any]], None]
 
 
 class TimestampTaken(Exception):
@@ -54,7 +60,8 @@ class Unit:
         """What was made of rows that others depend on, as whom a claim stands for; gone when one changes."""
         self._added = Added()
         self._changed: dict[ListPath | Path, None] = {}
-        self._journal: list[tuple[dict[Any, Any] | None, Any, Any]] = []
+        self._later: list[tuple[Complete, Any]] = []
+        self._journal: list[tuple[Any, Any, Any]] = []
         self._sent = 0
 
     # Reading
@@ -199,6 +206,7 @@ class Unit:
         else:
             found = Found([await self.object(path) for path in wanted.points], [])
             if wanted.clock:
+                self.settle()
                 found.clock = await self.clock(wanted.clock)
         found.groups = [(p, group) for p in wanted.principals for group in await self.groups([p])]
         return found
@@ -378,9 +386,28 @@ class Unit:
 
     def add_all(self, table: Table, rows: Collection[Row]) -> None:
         """Add many rows to a table of a feature: see `add`."""
-        for row in rows:
-            self._added.add(table, row)
+        self._added.add_all(table, rows)
         self._journal += [_ADDED] * len(rows)
+
+    def later(self, complete: Complete, item: Any) -> None:
+        """Have `complete(unit, items)` called before anything is sent, once for all items that it was left.
+
+        So what each of many writes entails is done for all of them together.
+        """
+        self._later.append((complete, item))
+        self._journal.append((_LATER, None, None))
+
+    def settle(self) -> None:
+        """Complete what was left for later."""
+        if not self._later:
+            return
+        items: dict[Complete, list[Any]] = {}
+        for complete, item in self._later:
+            items.setdefault(complete, []).append(item)
+        self._journal.append((_LATER, self._later, None))
+        self._later = []
+        for complete, left in items.items():
+            complete(self, left)
 
     def added(self, table: Table) -> list[Row]:
         """The rows that were added to a table, which a closing hook may still complete."""
@@ -408,8 +435,16 @@ class Unit:
             if state is None:
                 self._added.take_back()
                 continue
+            if state is _LATER:
+                if key is None:
+                    self._later.pop()
+                else:
+                    self._later = key
+                continue
             if state is self._clocks and len(self._journal) < self._sent:
-                old = self._unborn(state[key]) if old is None else self._not_before(old, state[key])
+                present = state[key]
+                assert present is not None, "a clock never goes"
+                old = self._unborn(present) if old is None else self._not_before(old, present)
             state[key] = old
             if state is self._clocks or state is self._objects:
                 self._changed[key] = None
@@ -445,6 +480,7 @@ class Unit:
 
     async def flush(self) -> None:
         """Send what was written so far, so that pages can be read of it."""
+        self.settle()
         writes = self._to_write(last=False)
         if writes:
             await self._retract()
@@ -453,6 +489,7 @@ class Unit:
 
     async def finish(self) -> None:
         """Send everything. Nothing can be taken back after that."""
+        self.settle()
         writes = self._to_write(last=True)
         writes.members = members_of(self._members)
         writes.unlinked = [number for number, path in self._unlinked.items() if path is not None]

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from kintoun.model.tuples import made
 from kintoun.storage.rows import Clock
 
 
-def entered(clock: Clock, wall: int, at_least: int) -> Clock:
-    """The clock after one more entry, whose timestamp is its own: no earlier than `at_least`.
-
-    `wall` is the time of day (milliseconds).
-    """
-    path, number, timestamp, version, live, dead, size, watermark = clock
-    following = max(timestamp + 1, wall, at_least)
-    return made(Clock, (path, number, following, version + 1, live + 1, dead, size, watermark))
+def entered(clock: Clock, entries: int, timestamp: int) -> Clock:
+    """The clock after more entries, of which the last has this timestamp."""
+    return clock._replace(timestamp=timestamp, version=clock.version + entries, live=clock.live + entries)
 
 
 def buried(clock: Clock, wall: int) -> Clock:

@@ -41,6 +41,7 @@ async def delete_history(context: Context, request: Request) -> Answer:
         ground.check_parent()
         if isinstance(asked, ProtocolError):
             raise asked
+        work.unit.settle()  # its own changes are entered already
         clock = await work.unit.standing(path)
         asked.preconditions.refuse_list(clock.timestamp)
         if asked.misuse is not None:

@@ -21,7 +21,7 @@ LEAST_SQLITE = (3, 38)
 LEAST_FREE = 0.1
 SKEW_SECONDS = 2.0
 
-_INDEX = re.compile(r"CREATE (?:UNIQUE )?INDEX (\w+)")
+_INDEX = re.compile(r"(CREATE|DROP) (?:UNIQUE )?INDEX (\w+)")
 _TABLES = {
     Dialect.SQLITE: "SELECT name FROM sqlite_master WHERE type = 'table'",
     Dialect.POSTGRESQL: "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()",
@@ -71,7 +71,8 @@ def _expected_indexes(patient: Patient) -> dict[str, str]:
     for name, version in patient.versions.features.items():
         steps += known[name][:version]
     statements = [sql for step in steps for sql in step]
-    return {found[1]: sql for sql in statements if (found := _INDEX.match(sql.strip()))}
+    last = {found[2]: (found[1], sql) for sql in statements if (found := _INDEX.match(sql.strip()))}
+    return {name: sql for name, (verb, sql) in last.items() if verb == "CREATE"}
 
 
 async def check_engine(patient: Patient) -> AsyncIterator[Finding]:
