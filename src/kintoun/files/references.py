@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from kintoun.model import json
 from kintoun.model.kinds import RECORD
+from kintoun.model.paths import Path
 from kintoun.storage.dialect import Dialect
 from kintoun.storage.lanes import Closing
 from kintoun.storage.rows import Stored
@@ -55,12 +56,9 @@ def follow_references(relative: Relative, dialect: Dialect) -> Closing:
         holds: set[str] = set()
         released: list[tuple[int, str]] = []
         referred: list[tuple[int, str, str]] = []
-        for path, before, after in unit.objects_changed():
-            if path.kind is not RECORD:
-                continue
-            old, new = named(before), named(after)
+        for path, old, new in _naming(unit, named):
             clock = unit.standing_at(path.list)
-            if (old is None and new is None) or clock is None or clock.list is None:
+            if clock is None or clock.list is None:
                 continue
             if renumbered is None:
                 renumbered = _renumbered(unit)
@@ -77,6 +75,17 @@ def follow_references(relative: Relative, dialect: Dialect) -> Closing:
             await _note(unit, holds, released, referred)
 
     return follow
+
+
+def _naming(
+    unit: Unit, named: Callable[[Stored | None], str | None]
+) -> Iterator[tuple[Path, str | None, str | None]]:
+    """The records written that name a location, or did: with the one of before, and that of now."""
+    for path, before, after in unit.objects_changed():
+        if path.kind is RECORD:
+            old, new = named(before), named(after)
+            if old is not None or new is not None:
+                yield path, old, new
 
 
 def _renumbered(unit: Unit) -> set[object]:
