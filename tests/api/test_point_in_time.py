@@ -296,6 +296,29 @@ async def test_a_snapshot_that_cannot_be_known_is_refused(app: App) -> None:
     assert (await app.call(f"GET {B}/snapshot/collections/c@{time}")).status_code == 400
 
 
+async def test_a_bucket_made_anew_had_nothing_before(app: App) -> None:
+    await app.ok(f"PUT {R}/a")
+    await app.ok(f"DELETE {B}")
+    await app.ok(f"PUT {B}")
+    time = await present(app, f"{B}/collections")
+    await app.ok(f"PUT {B}/collections/c")
+    await app.ok(f"PUT {R}/b")
+    url = f"{B}/snapshot/collections/c@"
+    assert (await app.ok(f"GET {url}1234"))["data"] == []
+    assert (await app.ok(f"GET {url}{time}"))["data"] == []
+    time = await present(app)
+    await app.ok(f"DELETE {B}/collections/c")
+    await app.ok(f"PUT {B}/collections/c")
+    # What the former collection held is known no more.
+    assert (await app.call(f"GET {url}{time}")).status_code == 400
+
+
+async def test_a_snapshot_in_what_cannot_be_is_of_nothing(app: App) -> None:
+    response = await app.call("GET /buckets/*/snapshot/collections/c@42")
+    assert response.status_code == 404
+    assert response.json()["details"] == {"id": "*", "resource_name": "bucket"}
+
+
 # Restoring
 
 

@@ -63,7 +63,7 @@ questions = st.one_of(
         headers_of(HARMLESS),
     ),
     st.tuples(
-        st.sampled_from(("GET", "HEAD", "POST", "OPTIONS")),
+        st.sampled_from(("GET", "HEAD", "PUT", "OPTIONS")),
         st.sampled_from((f"{PLACE}/changeset", MONITOR, f"{PLACE}/records", "/buckets/none/changeset")),
         st.sampled_from(("?_expected=0", "?_expected=%221%22", "", "?_expected=0&_since=1")),
         headers_of(OTHERS),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,7 +18,7 @@ from kintoun.features.publication.settings import PublicationSettings
 from tests.support.fixtures import ENGINES
 from tests.support.inprocess import FEATURES, App, Databases, opened, settings_for
 from tests.support.postgres import Postgres
-from tests.support.servers import Server, start_kintoun
+from tests.support.servers import START_SECONDS, Server, start_kintoun
 
 WORKERS = 3
 READERS = 18
@@ -62,11 +63,18 @@ class Client:
 
 @contextmanager
 def connected(server: Server, number: int) -> Iterator[list[Client]]:
-    with ExitStack() as stack:
-        clients = [Client(server) for _ in range(number)]
-        for client in clients:
-            stack.callback(client.connection.close)
-        yield clients
+    """Clients of more than one worker: a server is ready when the first of them is."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        with ExitStack() as stack:
+            clients = [Client(server) for _ in range(number)]
+            for client in clients:
+                stack.callback(client.connection.close)
+                client.connection.connect()
+            if serving(server, clients) > 1 or time.monotonic() > deadline:
+                yield clients
+                return
+        time.sleep(0.2)
 
 
 def storage(engine: str, postgres: Postgres) -> dict[str, str]:
