@@ -112,7 +112,7 @@ async def test_the_heartbeat_tells_whether_files_can_be_kept(files: Attachers, t
     folder.write_text("no folder")
     broken = await files.app.call("GET /__heartbeat__")
     assert (broken.status_code, broken.json()["attachments"]) == (503, False)
-    refused = await files.attach()
+    refused = await files.attach(bytes(20_000))  # what is smaller stands in the database
     assert (refused.status_code, refused.json()["errno"]) == (503, 201)
     assert refused.headers["Retry-After"]
     assert (await files.app.call(f"GET {RECORD}")).status_code == 404

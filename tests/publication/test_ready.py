@@ -24,6 +24,7 @@ from kintoun.http import ready as ready_answers
 from kintoun.http.answers import Answer
 from kintoun.http.requests import Request
 from kintoun.plugin import Plugin, Registry
+from kintoun.resources import presentation
 from kintoun.resources.context import Context
 from kintoun.settings import EndOfService, Http, Policy, Server, Settings
 from tests.publication.test_changesets import CHANGESET, PLACE, publish
@@ -143,7 +144,8 @@ async def by_asgi(application: Application, method: str, url: str, headers: Any)
 async def test_both_ways_are_the_same(lasting: App, monkeypatch: pytest.MonkeyPatch) -> None:
     application = lasting.application
     ready = application.composition.service.ready
-    monkeypatch.setattr(lifetimes, "now", lambda: 1_795_000_000_000)
+    for module in (lifetimes, presentation):
+        monkeypatch.setattr(module, "now", lambda: 1_795_000_000_000)
     monkeypatch.setattr(ready_answers, "SECONDS", 1e9)
     tags = {}
     for path in (PLACE + "/changeset", MONITOR):

@@ -80,7 +80,7 @@ def _worker(create: Callable[[Settings], Application]) -> Worker:
     # What was imported and composed stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 10, 10)
+    gc.set_threshold(5000, 10, 10)
     return Worker(app, settings.server.port, settings.server.stop_seconds)
 
 

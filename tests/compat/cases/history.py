@@ -204,6 +204,8 @@ HISTORY = [
         post(f"{B}/snapshot/collections/c@5", {}),
         patch(C, {"permissions": {"read": [BOB]}}),
         get(f"{B}/snapshot/collections/c@9999999999999", user="bob"),
+        delete(H),
+        get(f"{B}/snapshot/collections/c@{{{{then.etag}}}}"),
         profile="history",
     ),
 ]
