@@ -154,6 +154,7 @@ def test_over_http2_a_stream_ends_before_too_much_waits(server: Server) -> None:
     write(server, range(20))
     copy = Copy()
     copy.resume(server)
+    until(lambda: open_streams(server) == 0)
     headers = {"accept": "text/event-stream", "last-event-id": copy.id}
     with closing(Exchange(server.port, f"/v1{RECORDS}", headers, SECONDS)) as exchange:
         until(lambda: open_streams(server) == 1)
