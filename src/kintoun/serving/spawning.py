@@ -7,7 +7,9 @@ sent from there, and nothing is woken.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -21,6 +23,11 @@ from granian.server.mp import WorkerProcess
 from kintoun.serving.draining import Worker
 
 log = structlog.get_logger()
+
+M_ARENA_MAX = -8
+"""The parameter of glibc's `mallopt` for how many heaps there may be."""
+
+HEAPS = 2
 
 
 @WorkerProcess.wrap_target  # type: ignore[untyped-decorator]
@@ -38,6 +45,7 @@ def serve(
     ended = asyncio.Event()
     signals = set_loop_signals(loop)  # type: ignore[no-untyped-call]
     signals.add_cb(lambda: loop.call_soon_threadsafe(ended.set))
+    _share_heaps()
     worker.__rsgi_init__(loop)
     make: Any = _granian.RSGIWorker
     protocols = (http, http1, http2, websockets, static)
@@ -46,6 +54,12 @@ def serve(
     start(Scheduler(loop, worker), loop, signals)
     loop.run_until_complete(ended.wait())
     worker.__rsgi_del__(loop)
+
+
+def _share_heaps() -> None:
+    """Let threads share heaps where glibc would give each its own, in which what it has freed stays."""
+    with suppress(AttributeError, TypeError):  # another C library
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, HEAPS)
 
 
 class Scheduler(_granian.CallbackScheduler):
