@@ -111,7 +111,9 @@ PROFILES: dict[str, Profile] = {
         },
         shares="personal",
     ),
-    "history": Profile({"kinto.includes": "kinto.plugins.history kinto.plugins.flush"}),
+    "history": Profile(
+        {"kinto.includes": "kinto.plugins.history kinto.plugins.counters kinto.plugins.flush"}
+    ),
     "history-parts": Profile(
         {
             "kinto.includes": "kinto.plugins.history kinto.plugins.flush",

@@ -40,7 +40,7 @@ HOST = "server.example"
 
 Headers = Sequence[tuple[str, str]]
 
-FEATURES = ("accounts", "basicauth", "default_bucket", "permissions", "openapi", "flush")
+FEATURES = ("accounts", "basicauth", "default_bucket", "permissions", "openapi", "counters", "flush")
 
 
 def tables_of(*migrations: Sequence[Sequence[str]]) -> list[str]:

@@ -1,7 +1,7 @@
-"""The permissions endpoint and flush (protocol sections 2.2, 8.6)."""
+"""The permissions endpoint, counters and flush (protocol sections 2.2, 8.6)."""
 
 from tests.compat.cases.world import ALICE, AUTHENTICATED, BASE, BOB, CAROL, EVERYONE, R1, B, C, G, R
-from tests.compat.scenario import delete, get, head, patch, post, put, scenario
+from tests.compat.scenario import batch, delete, get, head, patch, post, put, scenario
 
 WORLD = [
     put(B, {"permissions": {"read": [CAROL]}}),
@@ -102,6 +102,28 @@ SCENARIOS = [
         post("/__flush__", {"x": 1}),
         post("/__flush__/"),
         get("/__flush__"),
+    ),
+    scenario(
+        "counters",
+        get("/__counters__", user=None),
+        head("/__counters__"),
+        get("/"),
+        BASE,
+        put(G),
+        put(R1),
+        post(R),
+        put(R1, {"data": {"n": 2}}),
+        delete(R1),
+        get("/__counters__"),
+        batch({"path": "/__counters__"}),
+        get("/__counters__?x=1"),
+        post("/__counters__"),
+        get("/__counters__/"),
+        delete(C),
+        get("/__counters__"),
+        delete(B),
+        get("/__counters__"),
+        profile="history",
     ),
     scenario(
         "unknown principals",
