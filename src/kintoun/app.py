@@ -38,26 +38,26 @@ from kintoun.resources.access_log import log_access
 from kintoun.resources.aliases import Alias
 from kintoun.resources.batching import post_batch
 from kintoun.resources.cache import ListCache
-from kintoun.resources.context import (
-    AfterCommit,
-    BeforeCommit,
-    BeforeCommitTogether,
-    ChangeHook,
-    Context,
-    Erase,
-    Gate,
-    Listener,
-    PastList,
-    Rules,
-    Service,
-    Widen,
-)
+from kintoun.resources.context import Context
 from kintoun.resources.dispatch import dispatch
 from kintoun.resources.endpoints import endpoints_of
 from kintoun.resources.erasure import delete_user_data
 from kintoun.resources.identity import Policy
 from kintoun.resources.observing import Observer, ReadyObserver, tell, tell_of_ready
 from kintoun.resources.root import ENDPOINTS
+from kintoun.resources.rules import Rules
+from kintoun.resources.service import (
+    AfterCommit,
+    BeforeCommit,
+    BeforeCommitTogether,
+    ChangeHook,
+    Erase,
+    Gate,
+    Listener,
+    PastList,
+    Service,
+    Widen,
+)
 from kintoun.settings import Settings
 from kintoun.storage import make_store
 from kintoun.storage.lanes import Closing

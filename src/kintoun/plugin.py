@@ -14,21 +14,21 @@ from kintoun.http.asgi import Respond
 from kintoun.http.routing import Endpoint
 from kintoun.model.kinds import Kind
 from kintoun.resources.aliases import Alias
-from kintoun.resources.context import (
+from kintoun.resources.context import Context
+from kintoun.resources.identity import Policy
+from kintoun.resources.observing import Observer, ReadyObserver
+from kintoun.resources.rules import Rules
+from kintoun.resources.service import (
     AfterCommit,
     BeforeCommit,
     BeforeCommitTogether,
-    Context,
     Erase,
     Gate,
     Listener,
     PastList,
-    Rules,
     Service,
     Widen,
 )
-from kintoun.resources.identity import Policy
-from kintoun.resources.observing import Observer, ReadyObserver
 from kintoun.settings import Policy as PolicySettings
 from kintoun.settings import Section, Settings
 from kintoun.storage.lanes import Closing

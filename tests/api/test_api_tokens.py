@@ -15,7 +15,7 @@ from kintoun.features.accounts.tokens import DAY, read_token, token_id, token_te
 from kintoun.features.accounts.usage import COARSENESS, Usage
 from kintoun.model import timestamps
 from kintoun.model.paths import ListPath
-from kintoun.resources.context import Service
+from kintoun.resources.service import Service
 from tests.support.inprocess import App, Databases, opened, settings_for
 
 pytestmark = pytest.mark.usefixtures("cheap_hashes")

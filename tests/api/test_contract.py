@@ -16,7 +16,8 @@ from kintoun.model.changes import Change
 from kintoun.model.errors import FORBIDDEN, ProtocolError
 from kintoun.model.kinds import BUCKET, COLLECTION, Kind
 from kintoun.plugin import Plugin, Registry
-from kintoun.resources.context import Context, Rules, Work
+from kintoun.resources.context import Context, Work
+from kintoun.resources.rules import Rules
 from kintoun.settings import Storage
 from kintoun.storage.engine import Transaction
 from kintoun.storage.rows import Conflict

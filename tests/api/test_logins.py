@@ -23,8 +23,9 @@ from kintoun.model import json
 from kintoun.model.paths import CREDENTIALS
 from kintoun.model.permissions import NO_GRANTS
 from kintoun.settings import Policy, Protocol
+from kintoun.storage.needs import Needs
 from kintoun.storage.rows import Stored, Wanted
-from kintoun.storage.unit import Needs, Unit
+from kintoun.storage.unit import Unit
 from tests.support.inprocess import SECRET, App, Databases, opened, settings_for
 
 pytestmark = pytest.mark.usefixtures("cheap_hashes")

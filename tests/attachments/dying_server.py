@@ -15,7 +15,7 @@ from typing import Any
 from kintoun.files.backends.local import LocalDisk
 from kintoun.files.files import Files
 from kintoun.files.spool import Spool
-from kintoun.resources.context import Service
+from kintoun.resources.service import Service
 from kintoun.storage.unit import Unit
 
 _FILE = Path(os.environ["KINTOUN_TEST_DIE_AT"])

@@ -11,7 +11,8 @@ from kintoun.model.kinds import BUCKET, COLLECTION, RECORD
 from kintoun.model.paths import Path
 from kintoun.model.permissions import NO_GRANTS
 from kintoun.storage import Store
-from kintoun.storage.unit import Needs, Unit
+from kintoun.storage.needs import Needs
+from kintoun.storage.unit import Unit
 
 B = Path(BUCKET, ("b",))
 C = Path(COLLECTION, ("b", "c"))

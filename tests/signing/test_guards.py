@@ -14,8 +14,9 @@ from kintoun.model.paths import ListPath
 from kintoun.model.paths import Path as ObjectPath
 from kintoun.plugin import Plugin, Registry
 from kintoun.resources.context import Work
+from kintoun.storage.needs import Needs
 from kintoun.storage.rows import Stored
-from kintoun.storage.unit import Needs, Unit
+from kintoun.storage.unit import Unit
 from tests.signing.desk import DESTINATION, PREVIEW, SOURCE, Desk, at_desk
 from tests.support.inprocess import Databases, principal
 

@@ -8,7 +8,7 @@ import pytest
 
 from kintoun.features.signing import applying, reading
 from kintoun.features.signing.reading import records_of
-from kintoun.storage import postgresql, sqlite
+from kintoun.storage import postgresql, sqlite_transaction
 from kintoun.storage.unit import Unit
 from tests.signing.desk import DESTINATION, PREVIEW, SOURCE, Desk, path_of
 
@@ -24,7 +24,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
         (applying, "SENT", 16),
         (postgresql, "MANY", 10),
         (postgresql, "AT_ONCE", 6),
-        (sqlite, "AT_ONCE", 6),
+        (sqlite_transaction, "AT_ONCE", 6),
     ):
         monkeypatch.setattr(module, name, value)
 

@@ -13,9 +13,10 @@ from kintoun.model.query import parse_query
 from kintoun.settings import Index, Storage
 from kintoun.storage import Store, open_store
 from kintoun.storage.indexes import indexed_fields, name_of
+from kintoun.storage.needs import Needs
 from kintoun.storage.rows import Page, Wanted
 from kintoun.storage.statements import question
-from kintoun.storage.unit import Needs, Unit
+from kintoun.storage.unit import Unit
 from tests.support.postgres import Postgres
 
 PLAN = {"sqlite": "EXPLAIN QUERY PLAN ", "postgresql": "EXPLAIN "}

@@ -13,10 +13,11 @@ from kintoun.model.paths import BUCKETS, ListPath, bucket_path, collection_path,
 from kintoun.model.permissions import acl_text
 from kintoun.settings import Storage
 from kintoun.storage import Store, open_store
+from kintoun.storage.needs import Needs
 from kintoun.storage.postgresql import PostgreSQL
 from kintoun.storage.rows import Found, Unavailable, Wanted
 from kintoun.storage.shared_reads import SharedReads, shareable
-from kintoun.storage.unit import Needs, Unit
+from kintoun.storage.unit import Unit
 from tests.support.postgres import Postgres
 
 RECORDS = ListPath(RECORD, ("b", "c"))

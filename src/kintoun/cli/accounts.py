@@ -15,8 +15,9 @@ from kintoun.model.paths import ACCOUNTS, CREDENTIALS, ListPath, Path
 from kintoun.model.permissions import NO_GRANTS, acl_text
 from kintoun.model.query import EVERYTHING
 from kintoun.storage import Store
+from kintoun.storage.needs import Needs
 from kintoun.storage.rows import Page, Wanted
-from kintoun.storage.unit import Needs, Unit
+from kintoun.storage.unit import Unit
 
 
 def made_up_password() -> str:

@@ -32,8 +32,8 @@ from kintoun.resources.context import Context, Work
 from kintoun.resources.dispatch import method_not_allowed
 from kintoun.resources.writing import body_of, needs_of, owned, write
 from kintoun.settings import Section
+from kintoun.storage.needs import Needs
 from kintoun.storage.rows import Conflict, Found, Stored, Wanted
-from kintoun.storage.unit import Needs
 
 log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from kintoun.http.routing import Endpoint
 from kintoun.model.paths import ROOT_LISTS, ListPath
 from kintoun.plugin import Plugin, Registry
 from kintoun.resources.context import Context, Work
-from kintoun.storage.unit import Needs
+from kintoun.storage.needs import Needs
 
 _LISTS = "SELECT path FROM clock WHERE list IS NOT NULL"
 

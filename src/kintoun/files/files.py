@@ -19,7 +19,7 @@ from kintoun.measures import Measures
 from kintoun.model import timestamps
 from kintoun.model.errors import ProtocolError
 from kintoun.plugin import Registry
-from kintoun.resources.context import Service
+from kintoun.resources.service import Service
 from kintoun.settings import Settings
 from kintoun.storage import Store
 from kintoun.storage.engine import Transaction

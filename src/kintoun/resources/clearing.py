@@ -18,8 +18,8 @@ from kintoun.resources.ground import ground_of
 from kintoun.resources.listing import Asked, alerts, next_page_url, page_of, parse_list_request
 from kintoun.resources.preconditions import stamp
 from kintoun.resources.writing import remove
+from kintoun.storage.needs import Needs
 from kintoun.storage.rows import Page, Stored, Wanted
-from kintoun.storage.unit import Needs
 
 
 async def delete_list(kind: Kind, context: Context, request: Request) -> Answer:

@@ -9,8 +9,8 @@ from kintoun.model.errors import invalid
 from kintoun.model.kinds import Kind
 from kintoun.model.paths import Path
 from kintoun.model.query import split_query
-from kintoun.resources.context import Context, Work, collect
-from kintoun.resources.errors import check_accept, ill_formed_id, unknown_object
+from kintoun.resources.context import Context, Work
+from kintoun.resources.errors import check_accept, collect, ill_formed_id, unknown_object
 from kintoun.resources.preconditions import parse_preconditions, stamp
 from kintoun.resources.writing import check_body, keep, needs_in, remove, require_write, rows_of
 

@@ -12,8 +12,8 @@ from kintoun.model.paths import ListPath, Path
 from kintoun.model.permissions import acl_text, parse_acl
 from kintoun.resources.context import Context, Work
 from kintoun.resources.writing import needs_of, remove
+from kintoun.storage.needs import Needs
 from kintoun.storage.rows import Stored
-from kintoun.storage.unit import Needs
 
 _OBJECTS = (
     "SELECT k.path, o.id, o.grants FROM acl_entry e JOIN object o ON o.acl = e.acl"

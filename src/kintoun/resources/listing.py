@@ -13,11 +13,12 @@ from kintoun.model.kinds import COLLECTION, Kind
 from kintoun.model.paths import ListPath
 from kintoun.model.query import EVERYTHING, Op, Query, check_syntax, parse_query, split_query
 from kintoun.resources.cache import Kept
-from kintoun.resources.context import Context, Rules, collect
-from kintoun.resources.errors import changes_forgotten, check_accept, unknown_parent
+from kintoun.resources.context import Context
+from kintoun.resources.errors import changes_forgotten, check_accept, collect, unknown_parent
 from kintoun.resources.preconditions import Preconditions, parse_preconditions, stamp
 from kintoun.resources.presentation import caching
 from kintoun.resources.replicated import floor_of
+from kintoun.resources.rules import Rules
 from kintoun.resources.writing import check_body
 from kintoun.storage.rows import Clock, Found, Page, Row, Stored, Wanted
 from kintoun.storage.sources import OBJECTS

@@ -11,11 +11,12 @@ from kintoun.model.kinds import Kind
 from kintoun.model.patch import Patch, Patched, parse_patch, response_body
 from kintoun.model.paths import Path
 from kintoun.model.permissions import acl_text, parse_acl
-from kintoun.resources.context import Context, Work, collect
+from kintoun.resources.context import Context, Work
 from kintoun.resources.errors import (
     PATCH_TYPES,
     check_accept,
     check_content_type,
+    collect,
     ill_formed_id,
     unknown_object,
 )

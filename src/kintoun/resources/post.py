@@ -26,7 +26,7 @@ from kintoun.resources.writing import (
     prepared,
     rows_of,
 )
-from kintoun.storage.unit import Needs
+from kintoun.storage.needs import Needs
 
 Placed = Path | Literal[False] | None
 """Where an object is posted to: None when it has no id and its kind makes none, False for an id that no

@@ -9,8 +9,8 @@ from kintoun.model.fields import Fields, parse_fields
 from kintoun.model.kinds import Kind
 from kintoun.model.paths import Path
 from kintoun.model.query import split_query
-from kintoun.resources.context import Context, collect
-from kintoun.resources.errors import check_accept, ill_formed_id, unknown_object, unknown_parent
+from kintoun.resources.context import Context
+from kintoun.resources.errors import check_accept, collect, ill_formed_id, unknown_object, unknown_parent
 from kintoun.resources.preconditions import Preconditions, parse_preconditions, stamp
 from kintoun.resources.presentation import caching, object_answer
 from kintoun.resources.writing import check_body

@@ -29,7 +29,7 @@ from kintoun.resources.errors import check_accept
 from kintoun.resources.post import post_object, post_plainly
 from kintoun.resources.put import put_object, put_plainly
 from kintoun.resources.writing import needs_of, prepare_ahead
-from kintoun.storage.unit import Needs
+from kintoun.storage.needs import Needs
 
 Place = Path | ListPath | None
 

@@ -20,12 +20,13 @@ from kintoun.model.kinds import BUCKET, Kind
 from kintoun.model.paths import ListPath, Path
 from kintoun.model.permissions import NO_GRANTS, acl_text, parse_acl, with_author
 from kintoun.model.tuples import made
-from kintoun.resources.context import Context, Work, collect
-from kintoun.resources.errors import PATCH_TYPES
+from kintoun.resources.context import Context, Work
+from kintoun.resources.errors import PATCH_TYPES, collect
 from kintoun.resources.ground import Ground, ground_of
 from kintoun.resources.preconditions import NO_DEMANDS, Preconditions, parse_preconditions
+from kintoun.storage.needs import Needs
 from kintoun.storage.rows import Stored
-from kintoun.storage.unit import Needs, TimestampTaken
+from kintoun.storage.unit import TimestampTaken
 
 Row = Stored | None
 

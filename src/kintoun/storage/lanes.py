@@ -14,8 +14,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
 from kintoun.storage.engine import Engine, Transaction
+from kintoun.storage.needs import Needs
 from kintoun.storage.rows import Conflict, Unavailable
-from kintoun.storage.unit import Needs, Unit
+from kintoun.storage.unit import Unit
 from kintoun.storage.wakeups import Wakeups
 
 T = TypeVar("T")

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Sequence
 
 from kintoun.storage import Store
-from kintoun.storage.unit import Needs, Unit
+from kintoun.storage.needs import Needs
+from kintoun.storage.unit import Unit
 
 STEP = 500
 """Rows deleted in one transaction, so that no writer waits long behind it."""

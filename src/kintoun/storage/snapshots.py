@@ -88,7 +88,7 @@ class PostgreSQLSnapshot:
 
 def scan(transaction: Transaction, sql: str) -> AsyncIterator[list[Sequence[Any]]]:
     """The rows of a statement without parameters as a transaction sees them, some at a time."""
-    from kintoun.storage.sqlite import SQLiteTransaction
+    from kintoun.storage.sqlite_transaction import SQLiteTransaction
 
     if isinstance(transaction, SQLiteTransaction):
         return _scan_sqlite(transaction.connection, sql)

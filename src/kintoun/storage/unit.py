@@ -20,14 +20,13 @@ from kintoun.model.paths import BUCKETS, ListPath, Path
 from kintoun.model.permissions import NO_GRANTS
 from kintoun.model.tuples import made
 from kintoun.storage.engine import Transaction, Writes
+from kintoun.storage.locked import Locked
 from kintoun.storage.membership import Members, correct, members_of
-from kintoun.storage.needs import Needs as Needs
 from kintoun.storage.outgoing import before_and_after, counted, rows_of, size_of
 from kintoun.storage.rows import Clock, Conflict, Found, Stored, Wanted, Written
 from kintoun.storage.tables import Added, Row, Table
 
 _encode = msgspec.json.encode
-
 
 _ADDED = (None, None, None)
 """The entry of the journal for a row that was added."""
@@ -43,21 +42,13 @@ class TimestampTaken(Exception):
     """A client chose a timestamp that another object of the list bears."""
 
 
-class Unit:
+class Unit(Locked):
     """The state of one transaction."""
 
     def __init__(self, transaction: Transaction) -> None:
-        self.transaction = transaction
-        self._clocks: dict[ListPath, Clock | None] = {}
-        self._objects: dict[Path, Stored | None] = {}
-        self._stored: dict[Path, Stored | None] = {}
-        """Rows as the database has them."""
-        self._groups: dict[str, set[str]] = {}
-        self._buckets: set[str] = set()
+        super().__init__(transaction)
         self._members: dict[Path, Members | None] = {}
         self._unlinked: dict[int, ListPath | None] = {}
-        self.conclusions: dict[Any, Any] = {}
-        """What was made of rows that others depend on, as whom a claim stands for; gone when one changes."""
         self._added = Added()
         self._changed: dict[ListPath | Path, None] = {}
         self._later: list[tuple[Complete, Any]] = []
@@ -65,76 +56,6 @@ class Unit:
         self._sent = 0
 
     # Reading
-
-    def knows(self, needs: Needs) -> bool:
-        """Whether all that a write is known to touch is locked and fetched already."""
-        for path in needs.lists:
-            if path not in self._clocks:
-                return False
-        for point in (*needs.points, *needs.fresh):
-            if point not in self._objects:
-                return False
-        return self._buckets.issuperset(needs.buckets) and not needs.principals
-
-    async def prepare(self, needs: Sequence[Needs]) -> None:
-        """Lock and fetch what the writes of a group are known to touch, as far as it is not there yet."""
-        lists: dict[str, ListPath] = {}
-        buckets: set[str] = set()
-        points: dict[Path, None] = {}
-        principals: dict[str, None] = {}
-        for need in needs:
-            for path in need.lists:
-                if path not in self._clocks:
-                    lists[str(path)] = path
-            buckets.update(bucket for bucket in need.buckets if bucket not in self._buckets)
-            points.update(dict.fromkeys(need.points))
-            principals.update((user, None) for user in need.principals if user not in self._groups)
-        if lists or buckets:
-            await self._lock(lists, sorted(buckets))
-        missing = [path for path in points if path not in self._objects]
-        if missing or principals:
-            await self._fetch(missing, list(principals))
-        for need in needs:
-            for point in need.fresh:
-                if point not in self._objects:
-                    self._objects[point] = None
-
-    async def _lock(self, lists: dict[str, ListPath], buckets: Sequence[str]) -> None:
-        """Lock clocks, those included that others were adding while their locks were waited for."""
-        if not lists and not buckets:
-            return
-        for path in lists.values():
-            self._clocks.setdefault(path, None)
-        more = True
-        while more:
-            clocks = await self.transaction.lock(sorted(lists), buckets)
-            # What this unit has changed already is newer than what the database says.
-            fresh = {clock.path: clock for clock in clocks if self._clocks.get(clock.path) is None}
-            self._clocks.update(fresh)
-            # What was read of a list before it was locked may have changed since.
-            for stale in [path for path in self._objects if path.list in fresh]:
-                del self._objects[stale]
-            self.conclusions.clear()
-            # A statement that waited has not seen what was added meanwhile; another one does.
-            missing = any(self._clocks[path] is None for path in lists.values())
-            more = bool(fresh) and (missing or bool(buckets))
-        self._buckets.update(buckets)
-
-    async def _fetch(self, paths: Sequence[Path], principals: Sequence[str]) -> None:
-        objects, groups = await self.transaction.points(paths, principals)
-        fetched = dict(zip(paths, objects, strict=True))
-        self._objects.update(fetched)
-        self._stored.update(fetched)
-        for principal in principals:
-            self._groups.setdefault(principal, set())
-        for principal, group in groups:
-            self._groups[principal].add(group)
-
-    async def clock(self, path: ListPath) -> Clock | None:
-        """The clock of a list, locked; None when nothing ever stood at that path."""
-        if path not in self._clocks:
-            await self._lock({str(path): path}, ())
-        return self._clocks[path]
 
     async def standing(self, path: ListPath) -> Clock:
         """The clock of a list whose parent is there, locked.
@@ -147,6 +68,11 @@ class Unit:
         if clock is None or clock.list is None:
             raise Conflict(f"the parent of {path} was created meanwhile")
         return clock
+
+    def standing_at(self, path: ListPath) -> Clock | None:
+        """What `standing` answers, if that needs no look into the database."""
+        clock = self._clocks.get(path)
+        return clock if clock is not None and clock.list is not None else None
 
     async def _begun(self, path: ListPath) -> Clock | None:
         """The clock of a list that has none, or no number: its kind came to the server after its parent did.
@@ -162,31 +88,6 @@ class Unit:
             if parent is None or (row is not None and not row.deleted):
                 await self._link(path)
         return self._clocks[path]
-
-    async def clocks_of_bucket(self, bucket: str) -> list[Clock]:
-        """The clocks of all lists in a bucket, locked."""
-        if bucket not in self._buckets:
-            await self._lock({}, [bucket])
-        return [
-            clock
-            for path, clock in self._clocks.items()
-            if clock and path.parents and path.parents[0] == bucket
-        ]
-
-    async def object(self, path: Path) -> Stored | None:
-        """The row of an object, a tombstone perhaps; None when there is none, or no parent."""
-        if path not in self._objects:
-            await self._fetch([path], ())
-        return self._objects[path]
-
-    async def objects(self, paths: Sequence[Path]) -> list[Stored | None]:
-        """The rows of several objects: see `object`."""
-        known = self._objects
-        try:
-            return [known[path] for path in paths]
-        except KeyError:
-            await self._fetch([path for path in paths if path not in known], ())
-        return [known[path] for path in paths]
 
     async def groups(self, principals: Sequence[str]) -> set[str]:
         """The URIs of the groups that one of the principals is a member of."""
@@ -359,9 +260,7 @@ class Unit:
             timestamp = timestamps.following(timestamp, timestamps.now())
         self._remember(self._unlinked, clock.list, clock.path)
         self.conclusions.clear()
-        self.tick(
-            Clock(clock.path, number, timestamp, clock.version + 1, 0, 0, 0, clock.watermark),
-        )
+        self.tick(Clock(clock.path, number, timestamp, clock.version + 1, 0, 0, 0, clock.watermark))
         for path in [path for path in self._objects if path.list == clock.path]:
             self._forget(path)
             self._stored.pop(path, None)
@@ -373,11 +272,6 @@ class Unit:
         """
         clock = await self.standing(path)
         self.tick(clock._replace(timestamp=timestamp, version=clock.version + 1))
-
-    def standing_at(self, path: ListPath) -> Clock | None:
-        """What `standing` answers, if that needs no look into the database."""
-        clock = self._clocks.get(path)
-        return clock if clock is not None and clock.list is not None else None
 
     def add(self, table: Table, row: Row) -> None:
         """Add a row to a table of a feature, sent with everything else."""
@@ -464,8 +358,6 @@ class Unit:
     def _remember(self, state: dict[Any, Any], key: Any, value: Any) -> None:
         self._journal.append((state, key, state.get(key)))
         state[key] = value
-        if state is self._objects:
-            self._changed[key] = None
 
     def _forget(self, path: Path) -> None:
         """What is cached of an object whose list is cut off: there is nothing at its path."""

@@ -11,8 +11,9 @@ from kintoun.model.kinds import RECORD
 from kintoun.model.paths import BUCKETS, ListPath, bucket_path, collection_path
 from kintoun.model.permissions import NO_GRANTS, acl_text
 from kintoun.model.query import Sort
+from kintoun.storage.needs import Needs
 from kintoun.storage.rows import Clock, Page, Wanted
-from kintoun.storage.unit import Needs, TimestampTaken, Unit
+from kintoun.storage.unit import TimestampTaken, Unit
 from kintoun.transfer.sources import Content, Source
 
 OLDEST_FIRST = (Sort("last_modified", False),)

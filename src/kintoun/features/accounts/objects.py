@@ -15,7 +15,8 @@ from kintoun.model.errors import UNDEFINED, ProtocolError, invalid
 from kintoun.model.kinds import ACCOUNT, CREDENTIAL
 from kintoun.model.paths import Path
 from kintoun.model.permissions import NO_GRANTS
-from kintoun.resources.context import Context, Rules, Work
+from kintoun.resources.context import Context, Work
+from kintoun.resources.rules import Rules
 from kintoun.storage.rows import Wanted
 
 MASK = "**********"

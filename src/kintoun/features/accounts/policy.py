@@ -24,8 +24,9 @@ from kintoun.model.paths import CREDENTIALS, Path
 from kintoun.model.permissions import NO_GRANTS
 from kintoun.resources.identity import REJECTED, Claim, Rejected
 from kintoun.storage import Store
+from kintoun.storage.needs import Needs
 from kintoun.storage.rows import Conflict, Stored, Unavailable, Wanted
-from kintoun.storage.unit import Needs, Unit
+from kintoun.storage.unit import Unit
 
 log = structlog.get_logger()
 

@@ -27,9 +27,10 @@ from kintoun.model.changes import Change
 from kintoun.model.errors import FORBIDDEN, Detail, InvalidParameters, ProtocolError
 from kintoun.model.kinds import ACCOUNT, TOKEN
 from kintoun.model.paths import Path
-from kintoun.resources.context import Context, Rules, Work
+from kintoun.resources.context import Context, Work
 from kintoun.resources.endpoints import endpoints_of
 from kintoun.resources.post import post_object
+from kintoun.resources.rules import Rules
 
 PREFIX = OF_ACCOUNTS
 """By this people, and programs that look for leaked secrets, recognise a token."""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from kintoun.model import json, timestamps
 from kintoun.model.paths import ListPath, Path
 from kintoun.storage import Store
-from kintoun.storage.unit import Needs, Unit
+from kintoun.storage.needs import Needs
+from kintoun.storage.unit import Unit
 
 COARSENESS = 300_000
 """What is written is right to within this time, in milliseconds: uses that follow sooner are not written."""

@@ -17,8 +17,8 @@ from kintoun.model.envelope import Envelope
 from kintoun.model.kinds import RECORD
 from kintoun.model.patch import PlainPatch
 from kintoun.model.paths import Path
-from kintoun.resources.context import Context, Work, collect
-from kintoun.resources.errors import ill_formed_id, unknown_object
+from kintoun.resources.context import Context, Work
+from kintoun.resources.errors import collect, ill_formed_id, unknown_object
 from kintoun.resources.ground import Ground, found
 from kintoun.resources.patch import amend
 from kintoun.resources.preconditions import NO_DEMANDS, Preconditions, parse_preconditions, stamp

@@ -27,8 +27,8 @@ from kintoun.http.routing import Endpoint, Handler
 from kintoun.model import json
 from kintoun.model.kinds import GROUP, RECORD, register
 from kintoun.plugin import Plugin, Registry
-from kintoun.resources.context import Rules
 from kintoun.resources.listing import get_list
+from kintoun.resources.rules import Rules
 from kintoun.settings import Count, Section
 from kintoun.storage.rows import Page
 

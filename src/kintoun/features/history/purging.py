@@ -16,9 +16,9 @@ from kintoun.resources.errors import check_accept
 from kintoun.resources.ground import ground_of
 from kintoun.resources.listing import Asked, alerts, next_page_url, page_of, parse_list_request
 from kintoun.resources.preconditions import stamp
+from kintoun.storage.needs import Needs
 from kintoun.storage.outgoing import digest
 from kintoun.storage.rows import Wanted
-from kintoun.storage.unit import Needs
 
 # Of an entry nothing is left but that it was there; lists of the past miss its change from then on.
 _BURY = (

@@ -19,9 +19,10 @@ from kintoun.model.kinds import BUCKET, COLLECTION, RECORD, random_uuids
 from kintoun.model.paths import ListPath, Path
 from kintoun.model.permissions import NO_GRANTS
 from kintoun.resources.context import Work
+from kintoun.storage.needs import Needs
 from kintoun.storage.outgoing import digest
 from kintoun.storage.rows import Clock, Stored
-from kintoun.storage.unit import Needs, Unit
+from kintoun.storage.unit import Unit
 
 AHEAD_MS = 1000
 """How far a list's clock may be ahead of the wall for an entry to follow it."""

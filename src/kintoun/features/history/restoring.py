@@ -13,8 +13,8 @@ from kintoun.model.errors import invalid
 from kintoun.model.kinds import COLLECTION, RECORD, Kind
 from kintoun.model.paths import ListPath, Path
 from kintoun.model.permissions import holds_any, parse_acl
-from kintoun.resources.context import Context, Work, collect
-from kintoun.resources.errors import check_accept, check_content_type, ill_formed_id, unknown_object
+from kintoun.resources.context import Context, Work
+from kintoun.resources.errors import check_accept, check_content_type, collect, ill_formed_id, unknown_object
 from kintoun.resources.ground import Ground
 from kintoun.resources.preconditions import Preconditions, parse_preconditions, stamp
 from kintoun.resources.presentation import object_answer
@@ -28,8 +28,8 @@ from kintoun.resources.writing import (
     remove,
     rows_of,
 )
+from kintoun.storage.needs import Needs
 from kintoun.storage.rows import Stored
-from kintoun.storage.unit import Needs
 
 _ONE = (
     "SELECT h.old_ts, h.old_deleted, h.old_body, h.old_grants FROM history h"

@@ -14,7 +14,8 @@ from kintoun.features.history.table import history_of
 from kintoun.model import timestamps
 from kintoun.model.paths import ListPath
 from kintoun.storage import Store
-from kintoun.storage.unit import Needs, Unit
+from kintoun.storage.needs import Needs
+from kintoun.storage.unit import Unit
 
 STEP = 500
 """Entries deleted in one transaction, so that no writer waits long behind it."""

@@ -20,7 +20,7 @@ from kintoun.model import json, timestamps
 from kintoun.model.kinds import RECORD
 from kintoun.model.paths import ListPath
 from kintoun.model.query import Filter, Op, Sort
-from kintoun.resources.context import Service
+from kintoun.resources.service import Service
 from kintoun.signatures.manifest import Manifest
 from kintoun.storage.rows import Clock, Conflict, Found, Page, Row, Unavailable, Wanted
 

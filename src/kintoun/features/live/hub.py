@@ -17,7 +17,7 @@ from kintoun.http.addresses import Addresses
 from kintoun.http.requests import Request
 from kintoun.model.errors import BACKEND, CLIENT_REACHED_CAPACITY, ProtocolError
 from kintoun.model.paths import ACCOUNTS, CREDENTIALS, ListPath, Path
-from kintoun.resources.context import Service
+from kintoun.resources.service import Service
 from kintoun.storage.rows import Conflict, Unavailable, Wanted
 
 TICK_SECONDS = 1.0

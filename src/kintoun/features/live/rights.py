@@ -8,9 +8,10 @@ from kintoun.http.requests import Request
 from kintoun.model.errors import FORBIDDEN, ProtocolError
 from kintoun.model.kinds import GROUP
 from kintoun.model.paths import ACCOUNTS, CREDENTIALS, ListPath, Path
-from kintoun.resources.context import Context, Service
+from kintoun.resources.context import Context
 from kintoun.resources.identity import Claim
 from kintoun.resources.listing import look
+from kintoun.resources.service import Service
 from kintoun.storage.rows import Clock
 
 _GROUPS = f"/{GROUP.plural}/"

@@ -18,7 +18,7 @@ from kintoun.http.answers import Answer
 from kintoun.http.requests import Request
 from kintoun.http.routing import Endpoint
 from kintoun.measures import Cell, Counter, Measures
-from kintoun.resources.context import Service
+from kintoun.resources.service import Service
 from kintoun.storage import Call
 from kintoun.storage.rows import Unavailable
 

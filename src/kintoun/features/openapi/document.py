@@ -13,8 +13,8 @@ from kintoun.features.openapi.kinds import json_patch, kind_schemas, list_operat
 from kintoun.features.openapi.services import service_operations, service_schemas
 from kintoun.http.routing import PREFIX, Endpoint
 from kintoun.model.kinds import Kind
-from kintoun.resources.context import Service
 from kintoun.resources.root import HTTP_API_VERSION
+from kintoun.resources.service import Service
 
 VERSION = "3.1.0"
 

@@ -20,8 +20,8 @@ from kintoun.model.query import Filter, Query, Sort, binding, parse_query, split
 from kintoun.model.timestamps import etag
 from kintoun.model.tokens import MAX_TEXT, Token
 from kintoun.resources.cache import Pages
-from kintoun.resources.context import Context, collect
-from kintoun.resources.errors import check_accept
+from kintoun.resources.context import Context
+from kintoun.resources.errors import check_accept, collect
 from kintoun.resources.preconditions import parse_preconditions
 from kintoun.resources.presentation import NOT_CACHED
 from kintoun.storage.rows import Wanted

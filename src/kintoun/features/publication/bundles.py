@@ -22,7 +22,8 @@ from kintoun.features.publication.settings import PublicationSettings
 from kintoun.files import Files, LocationTaken, files_of
 from kintoun.http.requests import Request
 from kintoun.model.errors import ProtocolError
-from kintoun.resources.context import Context, Service
+from kintoun.resources.context import Context
+from kintoun.resources.service import Service
 from kintoun.storage.leases import Lease, holder_of_this_process
 
 log = structlog.get_logger()

@@ -12,9 +12,10 @@ from kintoun.http.requests import Request
 from kintoun.http.routing import PREFIX
 from kintoun.model.paths import Path, bucket_path, collection_path
 from kintoun.model.permissions import acl_text
-from kintoun.resources.context import Context, Service, Work
+from kintoun.resources.context import Context, Work
+from kintoun.resources.service import Service
 from kintoun.resources.writing import needs_of
-from kintoun.storage.unit import Needs
+from kintoun.storage.needs import Needs
 
 
 def creator(

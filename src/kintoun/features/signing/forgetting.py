@@ -11,7 +11,7 @@ from kintoun.features.signing.state import state_in, state_path, states_of
 from kintoun.model import json
 from kintoun.model.paths import Path, collection_path
 from kintoun.resources.context import Work
-from kintoun.storage.unit import Needs
+from kintoun.storage.needs import Needs
 
 _SOURCES = (
     "SELECT k.bucket, o.id FROM clock k JOIN object o ON o.list = k.list"

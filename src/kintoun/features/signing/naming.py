@@ -9,7 +9,7 @@ from kintoun.features.signing.published import collections_in
 from kintoun.features.signing.resources import Resources
 from kintoun.model.changes import Change
 from kintoun.model.kinds import COLLECTION
-from kintoun.resources.context import Service
+from kintoun.resources.service import Service
 
 
 class Naming:

@@ -24,9 +24,10 @@ from kintoun.model.changes import Change
 from kintoun.model.errors import CONSTRAINT_VIOLATED, INVALID_POSTED_DATA, ProtocolError
 from kintoun.model.kinds import RECORD
 from kintoun.model.paths import BUCKETS, Path
-from kintoun.resources.context import Awaited, Context, Service, Work
+from kintoun.resources.context import Awaited, Context, Work
+from kintoun.resources.service import Service
 from kintoun.signatures.message import Message
-from kintoun.storage.unit import Needs
+from kintoun.storage.needs import Needs
 
 ATTEMPTS = 3
 """How often a publication is planned when what it was made from goes on changing."""

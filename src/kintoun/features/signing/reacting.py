@@ -20,7 +20,8 @@ from kintoun.model.paths import bucket_path
 from kintoun.model.permissions import acl_text
 from kintoun.resources.context import Context, Work
 from kintoun.resources.writing import body_of
-from kintoun.storage.unit import Needs, Unit
+from kintoun.storage.needs import Needs
+from kintoun.storage.unit import Unit
 
 COMMENT = "last_editor_comment"
 NO_GROUPS = "The permission group:create on {} is needed to create the groups of the review."
