@@ -164,12 +164,13 @@ async def at_desk(
     *plugins: Plugin,
     features: Sequence[str] = (),
     access: Mapping[str, list[str]] | None = None,
+    sections: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> AsyncIterator[Desk]:
-    """A desk on an empty database; `access` is given besides, `changes` are to the section of the feature."""
+    """A desk; `access` and `sections` are given besides, `changes` are to the section of the feature."""
     section = SigningSettings(local=[Local(name="test", private_key=key_file(directory))], resources=BUCKETS)
     section = replace(section, **{"to_review_enabled": True, **changes})
-    settings = settings_for(url, sections={"signing": section})
+    settings = settings_for(url, sections={"signing": section, **(sections or {})})
     settings = replace(
         settings, features=[*settings.features, *features], access={**settings.access, **(access or {})}
     )

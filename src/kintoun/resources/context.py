@@ -82,6 +82,7 @@ class Context:
         "replica",
         "request",
         "service",
+        "unattended",
         "user",
         "work",
     )
@@ -102,6 +103,8 @@ class Context:
         self.notes: dict[str, Any] = {}
         self.replica: Callable[[Wanted], Awaitable[Found]] | None = None
         self.floor = 0
+        self.unattended = False
+        """The server does it by itself: nobody is there who could be told to make room for it first."""
 
     @property
     def anonymous(self) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from kintoun.features.quotas.limits import NAMES, Limits, LimitsOf, QuotasSettings
 from kintoun.features.quotas.usage import MIGRATIONS, NOTHING, Usage, add, changes, recount
@@ -26,37 +28,59 @@ class Guard:
         self._refused = measures.counter(
             "quota_refusals_total", "Writes that were refused for want of room.", ("quota",)
         )
+        self._excused: WeakKeyDictionary[Unit, dict[str, int]] = WeakKeyDictionary()
 
     async def check(self, work: Work, change: Change) -> None:
         """Refuse an object, or a record that its collection has no room for."""
         if change.action == "delete":
             return
+        more = self._check_object(work, change)
         path = change.path
-        size = size_of(change.new_body)
-        before = size_of(change.old_body) if change.old_body is not None else 0
-        self._single("bucket", self.limits.bucket(path.ids[0]), size, before)
         if path.kind is not RECORD:
             return
         limits = self.limits.collection(*path.ids[:2])
-        self._single("collection", limits, size, before)
         if limits.on_totals:
             clock = await work.unit.standing(path.list)
-            more = Usage(int(change.action == "create"), size - before)
             self._total("collection", limits, Usage(clock.live, clock.bytes), more)
 
+    async def check_together(self, work: Work, changes: Sequence[Change]) -> None:
+        """Refuse objects. Of what is written many at once the totals count that it ends with: see `close`."""
+        for change in changes:
+            if change.action != "delete":
+                self._check_object(work, change)
+
     async def close(self, unit: Unit) -> None:
-        """Settle what a transaction did to the totals of buckets."""
+        """Settle what a transaction did to the totals of collections, and of buckets."""
         more: dict[str, Usage] = {}
         mine: dict[str, dict[str, Usage]] = {}
-        for path, bucket, before, after in changes(unit):
-            grown = Usage(after.items - before.items, after.bytes - before.bytes)
+        for path, before, after in changes(unit):
+            bucket = path.parents[0]
+            grown = after.minus(before)
+            if path.kind is RECORD:
+                self._total("collection", self.limits.collection(*path.parents), after, grown)
             more[bucket] = more.get(bucket, NOTHING).plus(grown)
-            mine.setdefault(bucket, {})[path] = before
+            mine.setdefault(bucket, {})[str(path)] = before
+        excused = self._excused.pop(unit, {})
         for bucket in sorted(more):
             limits = self.limits.bucket(bucket)
             if limits.on_totals and more[bucket] != NOTHING:
                 total = await add(unit.transaction, bucket, more[bucket], mine[bucket])
-                self._total("bucket", limits, total, more[bucket])
+                asked = more[bucket].minus(Usage(0, excused.get(bucket, 0)))
+                self._total("bucket", limits, total, asked)
+
+    def _check_object(self, work: Work, change: Change) -> Usage:
+        """Refuse an object that is too large, and tell by how much there is more than before it."""
+        path = change.path
+        size = size_of(change.new_body)
+        before = size_of(change.old_body) if change.old_body is not None else 0
+        if work.context.unattended:
+            excused = self._excused.setdefault(work.unit, {})
+            excused[path.ids[0]] = excused.get(path.ids[0], 0) + size - before
+        else:
+            self._single("bucket", self.limits.bucket(path.ids[0]), size, before)
+            if path.kind is RECORD:
+                self._single("collection", self.limits.collection(*path.ids[:2]), size, before)
+        return Usage(int(change.action == "create"), size - before)
 
     def _single(self, kind: str, limits: Limits, size: int, before: int) -> None:
         most = limits.item_bytes
@@ -99,10 +123,12 @@ class Quotas(Plugin):
     def setup(self, registry: Registry, settings: Any) -> None:
         declared: QuotasSettings = settings or QuotasSettings()
         guard = Guard(declared, registry.service.measures)
-        registry.before_commit(guard.check, BUCKET, COLLECTION, GROUP, RECORD)
+        kinds = (BUCKET, COLLECTION, GROUP, RECORD)
+        registry.before_commit(guard.check, *kinds, together=guard.check_together)
+        if guard.limits.any_on_totals:
+            registry.closing(guard.close)
         if guard.limits.any_of_buckets:
             store = registry.service.store
-            registry.closing(guard.close)
             registry.background(lambda: recount(store), lease="quotas")
         general = {
             f"{kind}_{name}": value

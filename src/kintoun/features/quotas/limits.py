@@ -85,6 +85,9 @@ class LimitsOf:
         self.any_of_buckets = any(
             getattr(settings, f"bucket_{name}") is not None for name in NAMES[:2]
         ) or bool(single)
+        self.any_on_totals = self.any_of_buckets or any(
+            getattr(settings, f"collection_{name}") is not None for name in NAMES[:2]
+        )
 
     def _bucket(self, bucket: str) -> Limits:
         return Limits(*(self._find("bucket", name, bucket, None) for name in NAMES))

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from kintoun.model.kinds import COLLECTION, GROUP, RECORD
+from kintoun.model.paths import ListPath
 from kintoun.storage import Store
 from kintoun.storage.engine import Transaction
 from kintoun.storage.rows import Clock
@@ -57,6 +58,9 @@ class Usage(NamedTuple):
     def plus(self, other: Usage) -> Usage:
         return Usage(self.items + other.items, self.bytes + other.bytes)
 
+    def minus(self, other: Usage) -> Usage:
+        return Usage(self.items - other.items, self.bytes - other.bytes)
+
 
 NOTHING = Usage(0, 0)
 
@@ -72,11 +76,11 @@ def _of_clock(clock: Clock | None) -> Usage:
     return NOTHING if clock is None else _usage(clock.path.kind.plural, clock.live, clock.bytes)
 
 
-def changes(unit: Unit) -> Iterator[tuple[str, str, Usage, Usage]]:
-    """For each list of a bucket that a unit writes: path, bucket, what it had, and what it has now."""
+def changes(unit: Unit) -> Iterator[tuple[ListPath, Usage, Usage]]:
+    """For each list of a bucket that a unit writes: what it had, and what it has now."""
     for before, after in unit.clocks_changed():
         if after.path.kind.plural in _COUNTED:
-            yield str(after.path), after.path.parents[0], _of_clock(before), _of_clock(after)
+            yield after.path, _of_clock(before), _of_clock(after)
 
 
 async def add(transaction: Transaction, bucket: str, more: Usage, mine: dict[str, Usage]) -> Usage:

@@ -172,6 +172,7 @@ class Publisher:
         path = workflow.source
         context = Context(self._service, Request("PATCH", f"{PREFIX}{path}"))
         context.user = applying.SIGNER_USER
+        context.unattended = True
 
         async def act(work: Work) -> Any:
             row = await work.unit.object(path)
