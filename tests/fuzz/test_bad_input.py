@@ -84,11 +84,27 @@ NUL = [
 ]
 
 ENCODING = [
-    put("lone surrogate", b'{"data":{"title":"\\ud800"}}', says="Invalid JSON"),
-    put("surrogates in the wrong order", b'{"data":{"title":"\\udc00\\ud800"}}', says="Invalid JSON"),
-    put("ill-formed utf-8 in a body", b'{"data":{"title":"\xff\xfe"}}', says="Invalid JSON"),
-    put("overlong utf-8 in a body", b'{"data":{"title":"\xc0\xaf"}}', says="Invalid JSON"),
-    put("surrogate in utf-8", b'{"data":{"title":"\xed\xa0\x80"}}', says="Invalid JSON"),
+    put("lone surrogate", b'{"data":{"title":"\\ud800"}}', says=r"data.title: \ud800 is half of a surrogate"),
+    put(
+        "surrogates in the wrong order",
+        b'{"data":{"a":["\\udc00\\ud800"]}}',
+        says=r"data.a.0: \udc00 is half",
+    ),
+    put("lone surrogate in a key", b'{"data":{"\\ud800":1}}', says=r"data.\ud800: \ud800 is half"),
+    put(
+        "lone surrogate in a principal", b'{"permissions":{"read":["\\udfff"]}}', says="permissions.read.0: "
+    ),
+    batch("lone surrogate in a batch", b'{"requests":[{"path":"\\ud800"}]}', says="requests.0.path: "),
+    put("lone surrogate in no json", b'{"data":{"title":"\\ud800"}', says="Invalid JSON"),
+    put(
+        "ill-formed utf-8 in a body",
+        b'{"data":{"title":"\xff\xfe"}}',
+        says="data.title: not encoded in UTF-8",
+    ),
+    put(
+        "overlong utf-8 in a body", b'{"data":{"title":"\xc0\xaf"}}', says="data.title: not encoded in UTF-8"
+    ),
+    put("surrogate in utf-8", b'{"data":{"title":"\xed\xa0\x80"}}', says="data.title: not encoded in UTF-8"),
     put("a byte order mark", b'\xef\xbb\xbf{"data":{}}', says="Invalid JSON"),
     put("utf-16", '{"data":{}}'.encode("utf-16"), says="Invalid JSON"),
     Bad("ill-formed utf-8 in a path", b"/v1/buckets/%ff", says="Invalid URL path"),

@@ -105,6 +105,13 @@ def test_what_is_no_strict_json_is_refused(raw: bytes) -> None:
     assert refused(raw).description.startswith("Invalid JSON: ")
 
 
+def test_a_long_key_over_many_items_costs_no_more_than_its_bytes() -> None:
+    below = b'{"' + b"k" * 100_000 + b'":[' + b"0," * 100_000 + b"0]"
+    assert json.decode(below + b',"n":12345678901234567890123}')["n"] == 1.2345678901234568e22
+    assert refused(below + b',"z":"\\u0000"}').name == "z"
+    assert refused(below + b',"z":"\\ud800"}').description.startswith("Invalid JSON: z: ")
+
+
 def test_the_last_of_duplicate_keys_wins() -> None:
     assert json.decode(b'{"a":1,"b":2,"a":3}') == {"a": 3, "b": 2}
 

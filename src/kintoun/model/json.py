@@ -6,6 +6,8 @@ beyond 64 bits, and the NUL character, which PostgreSQL cannot store.
 
 from __future__ import annotations
 
+import json as lenient
+from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any
 
@@ -19,6 +21,9 @@ MAX_DEPTH = 400
 _INT64_MIN = -(2**63)
 _UINT64_MAX = 2**64 - 1
 _TOO_BIG = "Number too big to be stored in double."
+
+Trail = tuple[Any, ...]
+"""The way to an entry, `(trail of what holds it, key)`, empty at the top: cheaper than names for all."""
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -62,7 +67,7 @@ def decode(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
     except msgspec.ValidationError as error:
         raise InvalidJSON(f"Invalid JSON: {_TOO_BIG}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidJSON(f"Invalid JSON: {error}") from error
+        raise _no_characters(raw) or InvalidJSON(f"Invalid JSON: {error}") from error
     if b"\\u0000" in raw or _LONG_INTEGER in raw.translate(_DIGITS):
         return _storable(value)
     return value
@@ -154,21 +159,12 @@ def _check_depth(raw: bytes, max_depth: int) -> None:
 def _storable(value: Any) -> Any:
     """The value with integers beyond 64 bits as doubles; raises InvalidJSON where a NUL character stands."""
     holder = [value]
-    todo: list[tuple[Any, str]] = [(holder, "")]
-    while todo:
-        container, path = todo.pop()
-        entries = container.items() if isinstance(container, dict) else enumerate(container)
-        for key, item in list(entries):
-            name = path if container is holder else f"{path}.{key}" if path else str(key)
-            if isinstance(key, str) and "\0" in key:
-                raise _nul_at(name)
-            if isinstance(item, str):
-                if "\0" in item:
-                    raise _nul_at(name)
-            elif isinstance(item, (dict, list)):
-                todo.append((item, name))
-            elif isinstance(item, int) and not _INT64_MIN <= item <= _UINT64_MAX:
-                container[key] = _double(item)
+    for container, key, item, trail in _entries(holder):
+        if (isinstance(key, str) and "\0" in key) or (isinstance(item, str) and "\0" in item):
+            shown = _name(trail).replace("\0", "\\u0000")
+            raise InvalidJSON("Invalid JSON: the NUL character \\u0000 cannot be stored", shown)
+        if isinstance(item, int) and not _INT64_MIN <= item <= _UINT64_MAX:
+            container[key] = _double(item)
     return holder[0]
 
 
@@ -179,6 +175,49 @@ def _double(number: int) -> float:
         raise InvalidJSON(f"Invalid JSON: {_TOO_BIG}") from error
 
 
-def _nul_at(name: str) -> InvalidJSON:
-    shown = name.replace("\0", "\\u0000")
-    return InvalidJSON("Invalid JSON: the NUL character \\u0000 cannot be stored", shown)
+def _no_characters(raw: bytes) -> InvalidJSON | None:
+    """The error whose words name the field with bytes or escapes that are no characters; None if none has."""
+    try:
+        value = lenient.loads(raw.decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError):
+        return None
+    for _, key, item, trail in _entries([value]):
+        for text in (key, item):
+            try:
+                if isinstance(text, str):
+                    text.encode()
+            except UnicodeEncodeError as error:
+                half = f"\\u{ord(error.object[error.start]):04x} is half of a surrogate pair"
+                words = (_name(trail), half if _is_utf8(raw) else "not encoded in UTF-8")
+                return InvalidJSON(": ".join(("Invalid JSON", *filter(None, words))))
+    return None
+
+
+def _entries(holder: list[Any]) -> Iterator[tuple[Any, Any, Any, Trail]]:
+    """What stands in containers below and including a list: `(container, key, item, trail)`."""
+    todo: list[tuple[Any, Trail]] = [(holder, ())]
+    while todo:
+        container, above = todo.pop()
+        entries = container.items() if isinstance(container, dict) else enumerate(container)
+        for key, item in list(entries):
+            trail = (above, key)
+            yield container, key, item, trail
+            if isinstance(item, (dict, list)):
+                todo.append((item, trail))
+
+
+def _name(trail: Trail) -> str:
+    """The dotted path of an entry below the one that holds all."""
+    keys = []
+    while trail:
+        trail, key = trail
+        keys.append(str(key))
+    return ".".join(reversed(keys[:-1])).encode("utf-8", "backslashreplace").decode()
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
