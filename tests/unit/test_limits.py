@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kintoun.http.limits import Base, Limits
+from kintoun.http.limits import Base, Limits, announced_length
 from kintoun.model.errors import ProtocolError
 
 LIMITS = Limits(body=1000, url=1000, header=20, seconds=1)
@@ -29,6 +29,22 @@ def test_one_that_is_too_long_is_refused(
     with pytest.raises(ProtocolError) as refused:
         LIMITS.read_headers([*before, ("long", "x" * size), *after])
     assert refused.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("length", "bytes_"),
+    [("0", 0), ("12", 12), ("", None), ("-1", None), ("1, 1", None), ("²", None), ("٣", None), ("1_0", None)],
+)
+def test_the_length_of_a_body_is_a_number_of_bytes(length: str, bytes_: int | None) -> None:
+    assert announced_length(length) == bytes_
+    assert LIMITS.expects_body("PUT", {"content-length": length}) is (bytes_ != 0)
+
+
+@pytest.mark.parametrize("length", ["1001", "1" * 5000])
+def test_a_body_that_says_that_it_is_too_large_is_refused(length: str) -> None:
+    with pytest.raises(ProtocolError) as refused:
+        LIMITS.expects_body("PUT", {"content-length": length})
+    assert refused.value.status == 413
 
 
 @pytest.mark.parametrize(

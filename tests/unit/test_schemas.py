@@ -17,6 +17,8 @@ from kintoun.model.schemas import PARENT_IGNORES, RECORD_IGNORES, schema_error, 
 
 DRAFT_4 = "http://json-schema.org/draft-04/schema#"
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
+DIGITS = "1" * 5000
+"""A number that Python refuses to read."""
 
 
 def broken(
@@ -76,6 +78,7 @@ def test_a_schema_of_draft_7_is_accepted(schema: dict[str, Any]) -> None:
         ({"multipleOf": 0}, "multipleOf0 is less than or equal to the minimum of 0"),
         ({"definitions": {"a": {"type": "zz"}}}, "type'zz' is not valid under any of the given schemas"),
         ({"definitions": {"007": {"minimum": "x"}}}, "minimum'x' is not of type 'number'"),
+        ({"definitions": {DIGITS: {}, "007": {"minimum": "x"}}}, "minimum'x' is not of type 'number'"),
         ({"items": [{"type": "q"}]}, "items[{'type': 'q'}] is not valid under any of the given schemas"),
         ({"anyOf": []}, "anyOf[] should be non-empty"),
         ({"allOf": [1]}, "01 is not of type 'object', 'boolean'"),
@@ -130,6 +133,11 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], tuple[str, str]]] = [
         ("unevaluatedProperties", "Unevaluated properties are not allowed ('a', 'b' were unexpected)"),
     ),
     ({"additionalProperties": {"type": "string"}}, {"007": 1}, ("007", "1 is not of type 'string'")),
+    (
+        {"additionalProperties": {"type": "string"}},
+        {DIGITS: "", "07": 1},
+        ("07", "1 is not of type 'string'"),
+    ),
     ({"patternProperties": {"^x": {"type": "string"}}}, {"xa": 1}, ("xa", "1 is not of type 'string'")),
     ({"propertyNames": {"pattern": "^a"}}, {"b": 1}, ("b", "'b' does not match '^a'")),
     ({"propertyNames": {"minLength": 3}}, {"b": 1}, ("b", "'b' is too short")),
@@ -209,6 +217,11 @@ def test_a_broken_rule_is_told_in_the_usual_words(schema: Any, value: Any, expec
     before = json.encode([schema, value])
     assert broken(schema, value) == expected
     assert json.encode([schema, value]) == before
+
+
+def test_a_pointer_with_many_digits_leads_nowhere() -> None:
+    name, words = broken({"allOf": [{}], **a({"$ref": f"#/allOf/{DIGITS}"})}, {"a": 1})
+    assert (name, words[:28]) == ("schema", "PointerToNowhere: '/allOf/11")
 
 
 @pytest.mark.parametrize(

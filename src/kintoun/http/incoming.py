@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 
-from kintoun.http.limits import Limits
+from kintoun.http.limits import Limits, announced_length
 from kintoun.http.patience import Patience
 from kintoun.model.errors import INVALID_PARAMETERS, ProtocolError
 
@@ -29,8 +29,7 @@ class Incoming:
     def __init__(
         self, chunks: AsyncIterator[bytes], headers: Mapping[str, str], limits: Limits, patience: Patience
     ) -> None:
-        length = headers.get("content-length", "")
-        self.length = int(length) if length.isdigit() else None
+        self.length = announced_length(headers.get("content-length", ""))
         self._waits_for_leave = "expect" in headers
         self._chunks = chunks
         self._limits = limits

@@ -58,9 +58,13 @@ class Limits(NamedTuple):
         length = headers.get("content-length")
         if length is None:
             return method in WITH_BODY or "transfer-encoding" in headers
-        if length.isdigit():
-            self.check_body(int(length))
+        self.check_body(announced_length(length) or 0)
         return length != "0"
+
+
+def announced_length(text: str) -> int | None:
+    """What a Content-Length says, in bytes; None when it is no number. Beyond 18 digits all are the same."""
+    return int(text[:18]) if text.isascii() and text.isdigit() else None
 
 
 class Base:

@@ -132,8 +132,8 @@ def _pointed_at(document: Any, pointer: str) -> Any:
         token = token.replace("~1", "/").replace("~0", "~")
         if isinstance(document, dict):
             document = document.get(token)
-        elif isinstance(document, list) and token.isdecimal() and int(token) < len(document):
-            document = document[int(token)]
+        elif isinstance(document, list) and token.isdecimal() and int(token[:9]) < len(document):
+            document = document[int(token[:9])]
         else:
             return None
     return document

@@ -88,7 +88,7 @@ def _key(container: dict[str, Any], step: str | int) -> str:
     """The key that a step stands for: the validator gives the key `007` as the number 7."""
     if isinstance(step, str) or str(step) in container:
         return str(step)
-    alike = (key for key in container if key.isascii() and key.isdecimal() and int(key) == step)
+    alike = (key for key in container if key.isascii() and (key.lstrip("0") or "0") == str(step))
     return next(alike, str(step))
 
 
