@@ -221,7 +221,7 @@ def test_a_broken_rule_is_told_in_the_usual_words(schema: Any, value: Any, expec
 
 def test_a_pointer_with_many_digits_leads_nowhere() -> None:
     name, words = broken({"allOf": [{}], **a({"$ref": f"#/allOf/{DIGITS}"})}, {"a": 1})
-    assert (name, words[:28]) == ("schema", "PointerToNowhere: '/allOf/11")
+    assert (name, words.partition(":")[0]) == ("schema", "Unresolvable")
 
 
 @pytest.mark.parametrize(
