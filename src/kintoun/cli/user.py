@@ -1,7 +1,8 @@
-"""`kintoun user`: create, password, list, delete, and the tokens of accounts."""
+"""`kintoun user`: create, password, list, delete, erase, and the tokens of accounts."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from kintoun.cli.options import resolve, settings_options
 from kintoun.cli.stores import moment, run
 from kintoun.cli.token import token
 from kintoun.model.attributes import MAX_PASSWORD_BYTES
+from kintoun.model.errors import ProtocolError
 from kintoun.model.paths import ACCOUNTS
 from kintoun.settings import Settings
 
@@ -81,6 +83,29 @@ def delete(name: str, config: Path | None, kinto_ini: Path | None, data: Path | 
     if not run(settings, lambda store: accounts.delete_account(store, name)):
         fail(Exit.FAILED, f"there is no account {name!r}")
     click.echo(f"Deleted account:{name}.")
+
+
+@user.command()
+@click.argument("name")
+@settings_options
+@reported
+def erase(name: str, config: Path | None, kinto_ini: Path | None, data: Path | None) -> None:
+    """Forget the user NAME, an account, or a principal with its policy as `openid:ada`.
+
+    What only NAME may write is deleted, the account with it; from all other permissions and groups, and from
+    what features know, NAME is taken out.
+    """
+    from kintoun.cli.erasing import erase_user
+
+    principal = name if ":" in name else f"account:{name}"
+    settings = resolve(config, kinto_ini, data) if ":" in name else _settings(name, config, kinto_ini, data)
+    try:
+        done = asyncio.run(erase_user(settings, principal))
+    except ProtocolError as error:
+        fail(Exit.FAILED, f"{principal} is not erased: {error}")
+    except ValueError as error:
+        fail(Exit.CONFIGURATION, str(error))
+    click.echo(f"Erased {principal}: deleted {done['delete']} objects, changed {done['update']}.")
 
 
 def _settings(name: str, config: Path | None, kinto_ini: Path | None, data: Path | None) -> Settings:

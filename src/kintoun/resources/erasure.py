@@ -1,4 +1,4 @@
-"""DELETE /__user_data__/{principal}: forget a user (protocol section 8.7)."""
+"""DELETE /__user_data__/{principal}, and `kintoun user erase`: forget a user (protocol section 8.7)."""
 
 from __future__ import annotations
 
@@ -31,12 +31,17 @@ async def delete_user_data(context: Context, request: Request) -> Answer:
         allowed = context.service.settings.access.get("user-data_delete", ())
         if context.principals.isdisjoint(allowed):
             raise context.refusal()
-        await _erase(work, principal)
-        for erase in context.service.erase:
-            await erase(work, principal)
-        return json_answer({"data": {"principal": principal}})
+        return await erase(work, principal)
 
     return await context.write(Needs(), act)
+
+
+async def erase(work: Work, principal: str) -> Answer:
+    """Forget a user within a write, whoever asks for it; the features forget what they know."""
+    await _erase(work, principal)
+    for forget in work.context.service.erase:
+        await forget(work, principal)
+    return json_answer({"data": {"principal": principal}})
 
 
 async def _erase(work: Work, principal: str) -> None:
