@@ -11,7 +11,7 @@ from kintoun.http.requests import Request
 from kintoun.resources.context import Context
 from kintoun.resources.erasure import erase
 from kintoun.settings import Settings
-from kintoun.storage.unit import Needs
+from kintoun.storage.needs import Needs
 
 
 async def erase_user(settings: Settings, principal: str) -> Counter[str]:
