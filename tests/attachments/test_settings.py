@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from kintoun.kinto_ini import translate
 from tests.attachments.world import FILE, RECORD, Attachers, attaching
 from tests.support.inprocess import Databases
+from tests.support.servers import write_ini
 
 UUID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
 
@@ -88,6 +90,43 @@ async def test_settings_that_cannot_be(
     with pytest.raises(ValueError, match=re.escape(message)):
         async with attaching("sqlite", databases, tmp_path, **settings):
             pass
+
+
+BUCKET = {"attachment.aws.bucket_name": "files", "attachment.aws.secret_key": "12345"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "section"),
+    [
+        (BUCKET, {"store": "s3://files", "store_options": {"secret_access_key": "12345"}}),
+        ({**BUCKET, "attachment.aws.secret_key": ""}, {"store": "s3://files"}),
+        ({"attachment.gcloud.bucket_name": "files"}, {"store": "gs://files"}),
+        (
+            {"attachment.gcloud.credentials": "key.json"},
+            {"store_options": {"application_credentials": "key.json"}},
+        ),
+        ({"attachment.base_path": "/a", "attachment.aws.bucket_name": "files"}, {"store": "/a"}),
+        ({"attachment.aws.bucket_name": "files", "attachment.base_path": "/a"}, {"store": "/a"}),
+        ({"attachment.aws.bucket_name": ""}, {}),
+    ],
+)
+def test_the_keys_of_kinto_tell_where_files_are(
+    tmp_path: Path, keys: dict[str, str], section: dict[str, Any]
+) -> None:
+    translation = translate(
+        write_ini(tmp_path / "kinto.ini", {f"kinto.{key}": keys[key] for key in keys}), {}
+    )
+    values = translation.tree.sections.get("attachments", {})
+    assert {name: value.value for name, value in values.items()} == section
+
+
+def test_the_keys_of_kinto_that_have_no_counterpart_are_named(tmp_path: Path) -> None:
+    keys = {**BUCKET, "attachment.aws.acl": "public-read", "attachment.gcloud.auto_create_bucket": "true"}
+    notes = translate(write_ini(tmp_path / "kinto.ini", keys), {}).notes
+    assert [note.place.split()[-1] for note in notes if note.kind == "lost"] == [
+        "attachment.aws.acl",
+        "attachment.gcloud.auto_create_bucket",
+    ]
 
 
 async def test_locations_can_begin_with_an_address(databases: Databases, tmp_path: Path) -> None:

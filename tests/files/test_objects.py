@@ -88,6 +88,16 @@ async def test_what_is_kept_is_read(backend: ObjectStore, tmp_path: Path, data: 
     assert (found.key, found.size) == ("blobs/ab/key", len(data))
 
 
+async def test_the_environment_tells_where_the_store_is(
+    s3: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{s3}")
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    backend = make_backend(f"s3://{BUCKET}/environment", {}, tmp_path / "uploads")
+    await backend.keep("key", b"x")
+    assert await backend.size("key") == 1
+
+
 async def test_what_is_not_there(backend: ObjectStore) -> None:
     assert await backend.size("none") is None
     with pytest.raises(KeyError):

@@ -35,24 +35,31 @@ POLICIES = {
 
 
 class FeatureKey(NamedTuple):
-    """The field of a feature's section that a Kinto key becomes; `rest` is the key within a table field."""
+    """The field of a feature's section that a Kinto key becomes.
+
+    `rest` is the key within a table field, `template` what is made of the text, which stands for `{}` in it.
+    """
 
     feature: str
     field: str
     rest: str | None
+    template: str | None = None
 
     def read(self, text: str) -> Any:
-        """The key's text in the form that the field declares."""
+        """The key's text in the form that the field declares; None where it says nothing."""
         kind = feature(self.feature).settings
-        declared = field_types(kind)[self.field] if kind is not None else str
-        return table.read_as(_form(msgspec.inspect.type_info(declared)), text)
+        declared = msgspec.inspect.type_info(field_types(kind)[self.field] if kind is not None else str)
+        if self.rest is not None:
+            return table.read_as("text", text) if _of_texts(declared) else table.option(text)
+        value = table.read_as(_form(declared), text)
+        return value if self.template is None or value is None else self.template.replace("{}", value)
 
 
 class FeatureKeys:
     """The Kinto keys of all installed features.
 
     `prefix.*` stands for every key that begins so, which becomes an entry of a table; `field.rest` as a
-    target is the entry `rest` of the table `field`.
+    target is the entry `rest` of the table `field`, and `field = x{}` what is made of the key's text.
     """
 
     def __init__(self) -> None:
@@ -73,8 +80,9 @@ class FeatureKeys:
         """Where a key goes, or None."""
         if key in self._exact:
             name, target = self._exact[key]
-            field, _, rest = target.partition(".")
-            return FeatureKey(name, field, rest or None)
+            place, _, template = target.partition(" = ")
+            field, _, rest = place.partition(".")
+            return FeatureKey(name, field, rest or None, template or None)
         for prefix, (name, target) in self._prefixes.items():
             if key.startswith(prefix):
                 return FeatureKey(name, target, rest=key.removeprefix(prefix))
@@ -96,6 +104,11 @@ def includes_of(module: str) -> list[str]:
             if name in feature_names()
         ]
     return list(dict.fromkeys(names))
+
+
+def _of_texts(info: msgspec.inspect.Type) -> bool:
+    kind = info.type if isinstance(info, msgspec.inspect.Metadata) else info
+    return isinstance(kind, msgspec.inspect.DictType) and isinstance(kind.value_type, msgspec.inspect.StrType)
 
 
 def _form(info: msgspec.inspect.Type) -> table.Form:

@@ -117,6 +117,10 @@ WITHOUT_COUNTERPART: list[tuple[re.Pattern[str], str]] = [
             r"account_validation|account_\w*(email|validation)\w*$",
             "accounts are not validated by e-mail, nor are they in Kinto 26",
         ),
+        (
+            r"attachment\.(aws|gcloud)\.\w+$",
+            "buckets are made, and opened to readers, at the object store; see `[attachments] store_options`",
+        ),
         (r"transaction_per_request$", "every request is one transaction"),
         (r"set |get ", "changes of the global configuration are not read"),
     ]

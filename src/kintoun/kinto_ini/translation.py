@@ -108,13 +108,16 @@ class Translator:
             return False
         if key in table.SWITCHES and entry.text.strip():
             self.features.setdefault(found.feature, entry.place)
-        if found.rest is None:
-            if (value := found.read(entry.text)) is not None:
-                self.result.tree.put(found.feature, found.field, Value(value, entry.place))
-        else:
-            table_so_far = self.result.tree.sections.get(found.feature, {}).get(found.field)
-            merged = {**(table_so_far.value if table_so_far else {}), found.rest: table.option(entry.text)}
-            self.result.tree.put(found.feature, found.field, Value(merged, entry.place))
+        value = found.read(entry.text)
+        if value is None:
+            return True
+        before = self.result.tree.sections.get(found.feature, {}).get(found.field)
+        if found.rest is not None:
+            value = {**(before.value if before else {}), found.rest: value}
+        elif before is not None and found.template is not None:
+            self._note("needless", entry.place, f"{before.source} goes before it")
+            return True
+        self.result.tree.put(found.feature, found.field, Value(value, entry.place))
         return True
 
     def _principals(self, key: str, entry: Entry) -> bool:

@@ -39,6 +39,12 @@ class Attachments(Plugin):
     kinto_includes = ("kinto_attachment",)
     kinto_keys: ClassVar[dict[str, str]] = {
         "attachment.base_path": "store",
+        "attachment.aws.bucket_name": "store = s3://{}",
+        "attachment.aws.access_key": "store_options.access_key_id",
+        "attachment.aws.secret_key": "store_options.secret_access_key",
+        "attachment.aws.region": "store_options.region",
+        "attachment.gcloud.bucket_name": "store = gs://{}",
+        "attachment.gcloud.credentials": "store_options.application_credentials",
         "attachment.base_url": "location_prefix",
         "attachment.extra.base_url": "base_url",
         "attachment.folder": "folder",

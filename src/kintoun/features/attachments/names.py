@@ -108,17 +108,13 @@ def base_name(filename: str) -> str:
 def media_type(said: str | None, filename: str, by_extension: dict[str, str]) -> str:
     """What kind of file it is: as its extension has it, or as the client says, without parameters.
 
-    Raises InvalidParameters for what is no media type.
+    What is no media type says nothing.
     """
     known = by_extension.get(extension_of(filename))
     if known is not None:
         return known
     essence = (said or "").partition(";")[0].strip().lower()
-    if not essence:
-        return UNKNOWN
-    if not _MEDIA_TYPE.fullmatch(essence):
-        raise invalid("body", None, "Content-Type of the file is no media type.")
-    return essence
+    return essence if _MEDIA_TYPE.fullmatch(essence) else UNKNOWN
 
 
 def _in_ascii(text: str) -> str:

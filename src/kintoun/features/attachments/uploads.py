@@ -115,6 +115,8 @@ class _Field:
         pass
 
     def value(self, max_depth: int) -> dict[str, Any]:
+        if not self.content:
+            raise _ill_formed(f"{self.name} is not valid JSON (it is empty)")
         try:
             value = json.decode_body(bytes(self.content), writes=True, max_depth=max_depth)
         except InvalidParameters as error:
@@ -132,6 +134,8 @@ class _Reading:
         self._rules = rules
         self.file: tuple[str, str] | None = None
         self.fields: dict[str, _Field] = {}
+        self.unknown: str | None = None
+        """The name of a part that has no place in such a form."""
 
     def begin(self, part: Part) -> _File | _Field:
         """What takes in a part that begins."""
@@ -146,7 +150,8 @@ class _Reading:
             self.file = self._rules.named(filename, part.content_type)
             return _File(self._spool, self._rules)
         if name not in FIELDS:
-            raise _ill_formed(f"{name!r} not in {FIELDS}")
+            self.unknown = name
+            return _Field(name)
         if filename is not None:
             raise _ill_formed(f"{name!r} field should be passed as form data, not files")
         field = self.fields[name] = _Field(name)
@@ -169,6 +174,8 @@ async def receive_form(
             writer.close()
     if reading.file is None:
         raise ProtocolError(400, INVALID_POSTED_DATA, "Attachment missing.")
+    if reading.unknown is not None:
+        raise _ill_formed(f"{reading.unknown!r} not in {FIELDS}")
     return Form(*reading.file, {name: field.value(max_depth) for name, field in reading.fields.items()})
 
 

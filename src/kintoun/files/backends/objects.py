@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from datetime import timedelta
@@ -119,8 +120,9 @@ def _made(url: str, options: Mapping[str, str]) -> Store:
     import obstore  # a process that keeps its files elsewhere need not carry it
 
     client: dict[str, Any] = TIMEOUT | {name: options[name] for name in CLIENT_OPTIONS & options.keys()}
-    if "allow_http" in client:
-        client["allow_http"] = client["allow_http"].lower() in ("true", "1", "yes")
+    # The library looks for this into the environment, as for the rest, but not when it is given any of these.
+    allow_http = options.get("allow_http", os.environ.get("AWS_ALLOW_HTTP", ""))
+    client["allow_http"] = allow_http.lower() in ("true", "1", "yes")
     config = {name: value for name, value in options.items() if name not in CLIENT_OPTIONS}
     make: Any = obstore.store.from_url  # its overloads know the options of each store by heart
     try:
