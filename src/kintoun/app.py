@@ -23,14 +23,13 @@ from kintoun.http.requests import Request
 from kintoun.http.routing import Endpoint, Router
 from kintoun.http.wire import Wire
 from kintoun.measures import Counter
-from kintoun.model import json
 from kintoun.model.errors import (
     BACKEND,
     SERVICE_DEPRECATED,
     UNDEFINED,
     ProtocolError,
 )
-from kintoun.model.kinds import BUCKET, COLLECTION, GROUP, RECORD, Kind, register
+from kintoun.model.kinds import BUCKET, COLLECTION, GROUP, KINDS, RECORD, Kind, register
 from kintoun.model.parameters import QueryLimits
 from kintoun.plugin import Plugin, PolicyFactory, Turn
 from kintoun.resources.access import Access
@@ -40,6 +39,7 @@ from kintoun.resources.batching import post_batch
 from kintoun.resources.cache import ListCache
 from kintoun.resources.context import Context
 from kintoun.resources.dispatch import dispatch
+from kintoun.resources.ending import alert_of, end_of
 from kintoun.resources.endpoints import endpoints_of
 from kintoun.resources.erasure import delete_user_data
 from kintoun.resources.identity import Policy
@@ -90,7 +90,7 @@ class Composition:
             Cors(http.cors_origins, http.cors_max_age_seconds),
             str(http.backoff_seconds) if http.backoff_seconds is not None else None,
             http.backoff_percentage,
-            _alert(settings),
+            alert_of(settings),
         )
         self._ready_observers: list[ReadyObserver] = []
         self.service = Service(
@@ -115,7 +115,7 @@ class Composition:
             "background_failures_total", "Times that background work failed."
         )
         self.service.measures.before_collect.append(self._count_ready)
-        self._ends = _moment(settings.end_of_service.date) if settings.end_of_service.date else None
+        self._ends = end_of(settings)
         self.wraps: list[Callable[[Respond], Respond]] = []
         self._policy_wraps: list[Callable[[Policy], Policy]] = []
 
@@ -231,6 +231,7 @@ class Composition:
             feature(name)().setup(self, self.settings.sections.get(name))
         for plugin in more:
             plugin.setup(self, self.settings.sections.get(plugin.name))
+        self.service.access.check(KINDS)
         basicauth = any(policy.use == "basicauth" for policy in self.settings.policies)
         if basicauth and not self.settings.protocol.userid_secret:
             log.warning("userid_secret is not set: basicauth ids and page tokens can be made up")
@@ -324,24 +325,6 @@ async def _go_on(work: Callable[[], Awaitable[None]], failed: Counter) -> None:
             failed.add()
             log.exception("background work failed")
         await asyncio.sleep(BACKGROUND_PAUSE_SECONDS)
-
-
-def _moment(date: str) -> datetime:
-    moment = datetime.fromisoformat(date)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _alert(settings: Settings) -> str | None:
-    """The `Alert` header of a service that ends (protocol section 1.6)."""
-    end = settings.end_of_service
-    if end.date is None:
-        return None
-    ended = _moment(end.date) < datetime.now(UTC)
-    alert = {"code": "hard-eol" if ended else "soft-eol"}
-    if end.message is not None:
-        alert["message"] = end.message
-    alert["url"] = end.url or settings.project.docs
-    return json.encode_text(alert)
 
 
 class Application:

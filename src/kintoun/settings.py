@@ -147,10 +147,12 @@ class Http(Section, frozen=True):
     """What the wire looks like from outside."""
 
     public_scheme: Annotated[
-        str | None, Meta(description="Scheme in the URLs the server writes, when a proxy ends TLS.")
+        Annotated[str, Meta(pattern="^https?$")] | None,
+        Meta(description="Scheme in the URLs the server writes, when a proxy ends TLS."),
     ] = None
     public_host: Annotated[
-        str | None, Meta(description="Host and port in the URLs the server writes; default: the Host header.")
+        Annotated[str, Meta(pattern=r"^[A-Za-z0-9.\[\]:_-]+$")] | None,
+        Meta(description="Host and port in the URLs the server writes; default: the Host header."),
     ] = None
     trusted_proxies: Annotated[
         list[Network],

@@ -148,6 +148,8 @@ def test_variables_of_orchestrators_and_others_are_left_alone() -> None:
             "[protocol] disabled_endpoints[0]: expected `str` matching",
         ),
         ("[storage]\nindexes = [{bucket = 'b'}]", "[storage] indexes[0]: object missing required field"),
+        ("[http]\npublic_scheme = 'ftp'", "[http] public_scheme: expected `str` matching regex"),
+        ("[http]\npublic_host = 'a b'", "[http] public_host: expected `str` matching regex"),
         ("[server\n", "is not valid TOML"),
     ],
 )

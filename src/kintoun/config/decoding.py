@@ -66,7 +66,7 @@ def is_beside_file(kind: Any) -> bool:
 def beside(kind: Any, value: Any, directory: Path) -> Any:
     """A value of a declared type as a file in that directory says it, with the paths that begin there."""
     if is_beside_file(kind):
-        return str(directory / value) if isinstance(value, str) and "://" not in value else value
+        return str(directory / value) if isinstance(value, str) and value and "://" not in value else value
     inner = bare(kind)
     if isinstance(value, list) and get_origin(inner) is list:
         return [beside(get_args(inner)[0], item, directory) for item in value]
@@ -203,7 +203,7 @@ def convert(value: Value, kind: Any) -> Any:
     if not value.text:
         return msgspec.convert(plain, kind)
     if _holds_container(msgspec.inspect.type_info(kind)):
-        return msgspec.convert(_container(plain), kind)
+        return msgspec.convert(_container(plain), kind, strict=_is_json(plain))
     return msgspec.convert(plain, kind, strict=False)
 
 
@@ -215,9 +215,13 @@ def _holds_container(info: msgspec.inspect.Type) -> bool:
     return isinstance(info, CONTAINERS)
 
 
+def _is_json(text: str) -> bool:
+    return text.lstrip().startswith(("[", "{"))
+
+
 def _container(text: str) -> Any:
     """A list or an object out of the environment: JSON, or items with commas between them."""
-    if text.lstrip().startswith(("[", "{")):
+    if _is_json(text):
         try:
             return json.loads(text)
         except json.JSONDecodeError as error:

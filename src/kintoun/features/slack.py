@@ -28,7 +28,8 @@ class SlackSettings(Delivery, frozen=True):
     """Where Slack takes messages."""
 
     webhook_url: Annotated[
-        str | None, Meta(description="Incoming webhook of Slack; for channels that have none of their own.")
+        Annotated[str, Meta(pattern=r"^https?://\S+$")] | None,
+        Meta(description="Incoming webhook of Slack; for channels that have none of their own."),
     ] = None
     channels: Annotated[
         dict[str, str],

@@ -20,7 +20,10 @@ class Addresses:
     """
 
     def __init__(self, proxies: Sequence[str]) -> None:
-        self._proxies = tuple(ip_network(proxy, strict=False) for proxy in proxies)
+        try:
+            self._proxies = tuple(ip_network(proxy, strict=False) for proxy in proxies)
+        except ValueError as error:
+            raise ValueError(f"[http] trusted_proxies: {error}") from error
 
     def client(self, request: Request) -> str:
         """The address of the client in its shortest form.

@@ -6,7 +6,7 @@ it. Beside the grants stand the settings, which give rights on a kind whatever i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from kintoun.model.errors import FORBIDDEN, MISSING_AUTH_TOKEN, ProtocolError
 from kintoun.model.kinds import Kind
@@ -15,6 +15,9 @@ from kintoun.storage.rows import Stored
 
 READ = ("read", "write")
 WRITE = ("write",)
+
+VIEWS = frozenset(("history", "permissions", "user-data"))
+"""What settings can be about that is no kind, or not where its feature is off."""
 
 Above = Sequence[Stored | None]
 """The rows of what stands above an object or a list, the topmost first."""
@@ -25,6 +28,13 @@ class Access:
 
     def __init__(self, settings: Mapping[str, Sequence[str]]) -> None:
         self._settings = {name: frozenset(principals) for name, principals in settings.items() if principals}
+
+    def check(self, kinds: Iterable[Kind]) -> None:
+        """Raises ValueError when a setting is about none of these kinds, nor about a view."""
+        known = {kind.name for kind in kinds} | VIEWS
+        for name in self._settings:
+            if name.rpartition("_")[0] not in known:
+                raise ValueError(f"[access] {name}: there is nothing of this name")
 
     def follow(self, kind: Kind, other: Kind) -> None:
         """Let whoever may write all objects of another kind, by the settings, write all of this one."""
