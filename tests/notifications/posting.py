@@ -58,9 +58,14 @@ class Posting:
 
 
 @asynccontextmanager
-async def posting(url: str, plugin: Any, section: Section, *more: Plugin) -> AsyncIterator[Posting]:
-    """The application with a notifying feature, on an empty database with a bucket and a collection."""
-    settings = settings_for(url, sections={plugin.name: section})
+async def posting(
+    url: str, plugin: Any, section: Section, *more: Plugin, **changes: Any
+) -> AsyncIterator[Posting]:
+    """The application with a notifying feature, on an empty database with a bucket and a collection.
+
+    `changes` replace whole tables of its settings.
+    """
+    settings = settings_for(url, sections={plugin.name: section}, **changes)
     async with opened(settings, plugin, *more) as app:
         await app.ok("PUT /buckets/b")
         await app.ok("PUT /buckets/b/collections/c")

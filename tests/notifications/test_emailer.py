@@ -16,6 +16,7 @@ from kintoun.app import create_app
 from kintoun.features.emailer import Emailer
 from kintoun.features.emailer.settings import EmailerSettings
 from kintoun.outbox.letters import retry
+from kintoun.settings import Http
 from tests.notifications.posting import QUICK, Posting, posting
 from tests.notifications.receivers import MailServer, certificate
 from tests.notifications.test_webhooks import Reviews
@@ -129,6 +130,19 @@ async def test_groups_stand_for_their_members_with_addresses(mailing: Posting, s
     await mailing.deliver()
     assert server.envelopes[-1].rcpt_tos == ["ann@example.org", "bob@example.org"]
     assert server.mails[-1]["To"] == "undisclosed-recipients:;"
+
+
+@pytest.mark.parametrize(("proxies", "told"), [([], "127.0.0.1"), (["127.0.0.1"], "192.0.2.7")])
+async def test_the_address_of_a_client_is_told_without_its_port(
+    engine: str, databases: Databases, server: MailServer, proxies: list[str], told: str
+) -> None:
+    section = EmailerSettings(**QUICK, host="127.0.0.1", port=server.port, default_sender="it@example.org")
+    url = databases.url(engine, "notifications")
+    async with posting(url, Emailer(), section, http=Http(trusted_proxies=proxies)) as mailing:
+        await hook(mailing, {"template": "{client_address}", "resource_name": "record"})
+        await mailing.ok(f"PUT {RECORD}", headers={"X-Forwarded-For": "192.0.2.7"})
+        await mailing.deliver()
+    assert [mail.get_content().strip() for mail in server.mails] == [told]
 
 
 async def test_nobody_to_tell_is_no_mail(mailing: Posting, server: MailServer) -> None:

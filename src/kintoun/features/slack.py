@@ -10,11 +10,12 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta, field
 
+from kintoun.http.addresses import Addresses
 from kintoun.model import json
 from kintoun.model.changes import Change, Event
 from kintoun.model.kinds import BUCKET, COLLECTION, RECORD
 from kintoun.outbox import Delivery, Failed, Message, Outbox
-from kintoun.outbox.hooks import Hooks, placeholders
+from kintoun.outbox.hooks import Hooks
 from kintoun.outbox.posting import Poster, check_installed
 from kintoun.outbox.templates import rendered
 from kintoun.plugin import Plugin, Registry
@@ -70,7 +71,7 @@ class Slack(Plugin):
     def setup(self, registry: Registry, settings: SlackSettings) -> None:
         self._settings = settings
         self._channels = {name.removesuffix(_SUFFIX): url for name, url in settings.channels.items()}
-        self._hooks = Hooks("kinto-slack", None)
+        self._hooks = Hooks("kinto-slack", None, Addresses(registry.settings.http.trusted_proxies))
         if settings.debug_dir is None:
             check_installed(self.name)
         poster = self._poster = Poster(settings.timeout_seconds)
@@ -99,7 +100,7 @@ class Slack(Plugin):
     async def announced(self, work: Work, subject: Change | Event) -> None:
         """Add a message for every hook that wants to be told."""
         for hook in await self._hooks.matching(work, subject):
-            text = rendered(hook["template"], placeholders(work.context, subject), escaped)
+            text = rendered(hook["template"], self._hooks.placeholders(work.context, subject), escaped)
             channel = hook.get("channel", "")
             await self.outbox.add(work, subject.path, channel, {"channel": channel, "text": text})
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import kintoun
+from kintoun.http.addresses import Addresses
 from kintoun.http.routing import PREFIX
 from kintoun.model import json
 from kintoun.model.changes import Change, Event
@@ -39,13 +40,16 @@ Check = Callable[[Hook, Path], str | None]
 class Hooks:
     """The hooks under one attribute, such as `kinto-emailer`.
 
-    `event` is the event that a hook wants which names none, None for every one; `check` finds what is wrong
-    with a hook beyond what all have in common.
+    `event` is the event that a hook wants which names none, None for every one; `addresses` tells where who
+    made a change is; `check` finds what is wrong with a hook beyond what all have in common.
     """
 
-    def __init__(self, attribute: str, event: str | None, check: Check | None = None) -> None:
+    def __init__(
+        self, attribute: str, event: str | None, addresses: Addresses, check: Check | None = None
+    ) -> None:
         self.attribute = attribute
         self._event = event
+        self._addresses = addresses
         self._check = check
         self._mark = f'"{attribute}"'
 
@@ -112,6 +116,26 @@ class Hooks:
             if name in values and isinstance(hook.get(name), str)
         )
 
+    def placeholders(self, context: Context, subject: Subject) -> dict[str, object]:
+        """What templates can name."""
+        request, project = context.request, context.service.settings.project
+        root = f"{request.base}{PREFIX}/"
+        said = dict(subject.values) if isinstance(subject, Event) else {}
+        return {
+            **said,
+            **filtered_by(subject),
+            "event": _names(subject)[0],
+            "uri": str(subject.path),
+            "timestamp": subject.timestamp,
+            "user_id": subject.user or "",
+            "root_url": root,
+            "client_address": self._addresses.client(request),
+            "user_agent": request.headers.get("user-agent", ""),
+            "settings[project_name]": project.name,
+            "settings[project_version]": project.version or kintoun.__version__,
+            "settings[url]": root,
+        }
+
 
 @lru_cache(maxsize=128)
 def _hooks_in(body: str, attribute: str) -> Sequence[Hook]:
@@ -153,24 +177,3 @@ def filtered_by(subject: Subject) -> dict[str, str]:
     values = {f"{step.name}_id": each for step, each in zip(path.kind.lineage, path.ids, strict=True)}
     action = subject.action if isinstance(subject, Change) else "update"
     return {**values, "id": path.id, "resource_name": path.kind.name, "action": action}
-
-
-def placeholders(context: Context, subject: Subject) -> dict[str, object]:
-    """What templates can name."""
-    request, project = context.request, context.service.settings.project
-    root = f"{request.base}{PREFIX}/"
-    said = dict(subject.values) if isinstance(subject, Event) else {}
-    return {
-        **said,
-        **filtered_by(subject),
-        "event": _names(subject)[0],
-        "uri": str(subject.path),
-        "timestamp": subject.timestamp,
-        "user_id": subject.user or "",
-        "root_url": root,
-        "client_address": request.peer or "",
-        "user_agent": request.headers.get("user-agent", ""),
-        "settings[project_name]": project.name,
-        "settings[project_version]": project.version or kintoun.__version__,
-        "settings[url]": root,
-    }

@@ -15,12 +15,13 @@ from kintoun.features.emailer.addresses import (
 )
 from kintoun.features.emailer.mail import composed, keep, one_line, queue, send, unique
 from kintoun.features.emailer.settings import EmailerSettings
+from kintoun.http.addresses import Addresses
 from kintoun.model import json
 from kintoun.model.changes import Change, Event
 from kintoun.model.kinds import BUCKET, COLLECTION, RECORD
 from kintoun.model.paths import Path
 from kintoun.outbox import Message, Outbox
-from kintoun.outbox.hooks import CHANGED, Hook, Hooks, placeholders
+from kintoun.outbox.hooks import CHANGED, Hook, Hooks
 from kintoun.outbox.templates import rendered
 from kintoun.plugin import Plugin, Registry
 from kintoun.resources.context import Work
@@ -59,7 +60,9 @@ class Emailer(Plugin):
         if settings.tls and settings.ssl:
             raise ValueError("emailer: tls and ssl exclude each other")
         self._settings = settings
-        self._hooks = Hooks("kinto-emailer", CHANGED, problem_of)
+        self._hooks = Hooks(
+            "kinto-emailer", CHANGED, Addresses(registry.settings.http.trusted_proxies), problem_of
+        )
         self.outbox = Outbox(self.name, self.send, settings, immediate=settings.debug_mailer)
         self.outbox.join(registry)
         registry.before_commit(self.changed, BUCKET, COLLECTION, RECORD)
@@ -78,7 +81,7 @@ class Emailer(Plugin):
     async def announced(self, work: Work, subject: Change | Event) -> None:
         """Add a mail for every hook that wants to be told, and has somebody to tell."""
         for hook in await self._hooks.matching(work, subject):
-            values = placeholders(work.context, subject)
+            values = self._hooks.placeholders(work.context, subject)
             recipients, members = await _recipients(work, hook, subject.path.ids[0], values)
             if not recipients and not members:
                 continue
