@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import stat
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,7 @@ async def test_a_restored_backup_gives_the_same_answers(
         await fill(app)
         before = await answers(app)
         made = await back_up(source, path, quiet)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, "it holds hashes of passwords"
         await app.ok("PUT /buckets/after")
     assert check(path, quiet).tables == made.tables
     assert made.tables["object"].rows > 20

@@ -80,6 +80,31 @@ def test_show_hides_secrets(directory: Path) -> None:
     assert tomllib.loads(run("config", "show", "--secrets").stdout)["protocol"]["userid_secret"] == "hunter2"
 
 
+def test_show_hides_what_opens_other_services(directory: Path) -> None:
+    (directory / "kintoun.toml").write_text(
+        """
+        features = ["sentry", "tracing", "attachments"]
+        [storage]
+        url = "postgresql://h/d?user=u&password=hunter2&connect_timeout=5"
+        listener_url = "postgresql://u:hunter2@h/d"
+        replicas = ["postgresql://u:hunter2@r1/d", "postgresql://u:hunter2@r2/d"]
+        [sentry]
+        dsn = "https://hunter2@sentry.example.org/1"
+        [tracing]
+        endpoint = "https://u:hunter2@collector.example.org/v1"
+        headers = {"x-key" = "hunter2"}
+        [attachments]
+        store = "s3://bucket"
+        store_options = {account_key = "hunter2"}
+        """
+    )
+    shown = run("config", "show").stdout
+    assert "hunter2" not in shown
+    storage = tomllib.loads(shown)["storage"]
+    assert storage["replicas"] == ["postgresql://u:…@r1/d", "postgresql://u:…@r2/d"]
+    assert storage["url"] == "postgresql://h/d?user=u&password=…&connect_timeout=5"
+
+
 def test_config_import_writes_what_it_reads_and_names_the_rest(directory: Path) -> None:
     (directory / "kinto.ini").write_text(INI)
     result = run("config", "import", "kinto.ini")

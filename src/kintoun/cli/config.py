@@ -13,9 +13,13 @@ from kintoun.cli.options import resolve, settings_options
 from kintoun.config import decode, toml, tree_of
 from kintoun.kinto_ini import Translation, plain, translate
 
-SECRET = ("secret", "password", "credentials", "webhook_url", "slack.channels")
+SECRET = (
+    "secret", "password", "credentials", "webhook_url", "slack.channels", "sentry.dsn", "tracing.headers",
+    "store_options",
+)  # fmt: skip
 """Parts of the names of settings that are not shown, nor what is below them."""
-PASSWORD = re.compile(r"(://[^:/@]*:)[^@]*@")
+PASSWORD = re.compile(r"(://[^:/@]*:)[^@]*(?=@)|([?&](?:ssl)?password=)[^&]*")
+"""Where a password can stand in a URL."""
 
 
 @click.group()
@@ -112,6 +116,6 @@ def _hide(value: object, name: str = "") -> object:
         return [_hide(item, name) for item in value]
     if isinstance(value, str) and value and any(word in name for word in SECRET):
         return "…"
-    if isinstance(value, str) and name.rpartition(".")[2] == "url":
-        return PASSWORD.sub(r"\1…@", value)
+    if isinstance(value, str):
+        return PASSWORD.sub(r"\1\2…", value)
     return value

@@ -69,7 +69,8 @@ class BackupWriter:
     """Writes a backup; one that is not finished is not sound."""
 
     def __init__(self, path: Path, header: Header) -> None:
-        self._raw = path.open("xb")
+        # Hashes of passwords are in it, and whatever else only some may read.
+        self._raw = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
         self._file = gzip.GzipFile("", "wb", LEVEL, self._raw)
         self._digest = blake2b(digest_size=32)
         self._lines([_encode(header)])
