@@ -22,13 +22,7 @@ from kintoun.http.request_ids import identified
 from kintoun.http.requests import Request
 from kintoun.http.routing import Endpoint, Router
 from kintoun.http.wire import Wire
-from kintoun.measures import Counter
-from kintoun.model.errors import (
-    BACKEND,
-    SERVICE_DEPRECATED,
-    UNDEFINED,
-    ProtocolError,
-)
+from kintoun.model.errors import BACKEND, SERVICE_DEPRECATED, UNDEFINED, ProtocolError
 from kintoun.model.kinds import BUCKET, COLLECTION, GROUP, KINDS, RECORD, Kind, register
 from kintoun.model.parameters import QueryLimits
 from kintoun.plugin import Plugin, PolicyFactory, Turn
@@ -60,8 +54,8 @@ from kintoun.resources.service import (
 )
 from kintoun.settings import Settings
 from kintoun.storage import make_store
+from kintoun.storage.background import Background
 from kintoun.storage.lanes import Closing
-from kintoun.storage.leases import Lease, holder_of_this_process
 from kintoun.storage.reclaiming import reclaim
 from kintoun.storage.rows import Conflict, Unavailable
 
@@ -70,10 +64,6 @@ log = structlog.get_logger()
 OVERLOADED = "Service temporary unavailable due to overloading or maintenance, please retry later."
 BROKEN = "A programmatic error occurred, developers have been informed."
 GONE = "The service you are trying to connect no longer exists at this location."
-
-
-BACKGROUND_PAUSE_SECONDS = 10.0
-"""How long background work that ended waits before it is run again."""
 
 
 TURNS: tuple[Turn, ...] = ("first", "in order", "last")
@@ -109,11 +99,10 @@ class Composition:
         )
         self._reclaimed = ["object"]
         self._policies: dict[str, tuple[PolicyFactory, int]] = {}
-        self._background: list[tuple[Callable[[], Awaitable[None]], str | None]] = []
-        self._tasks: list[asyncio.Task[None]] = []
-        self._failures = self.service.measures.counter(
+        failures = self.service.measures.counter(
             "background_failures_total", "Times that background work failed."
         )
+        self.jobs = Background(self.service.store, failures)
         self.service.measures.before_collect.append(self._count_ready)
         self._ends = end_of(settings)
         self.wraps: list[Callable[[Respond], Respond]] = []
@@ -184,7 +173,7 @@ class Composition:
         self.service.heartbeats[name] = check
 
     def background(self, work: Callable[[], Awaitable[None]], lease: str | None = None) -> None:
-        self._background.append((work, lease))
+        self.jobs.add(work, lease)
 
     def gate(self, check: Gate) -> None:
         self.service.gates.append(check)
@@ -256,17 +245,10 @@ class Composition:
     async def start(self) -> None:
         self.service.ready.open()
         await self.service.store.open()
-        holder = holder_of_this_process()
-        for work, name in self._background:
-            if name is not None:
-                lease = Lease(self.service.store, name, holder, self.settings.storage.lease_seconds)
-                work = partial(lease.lead, partial(_go_on, work, self._failures))
-            self._tasks.append(asyncio.ensure_future(_go_on(work, self._failures)))
+        self.jobs.start()
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.jobs.stop()
         self.service.ready.tell()
         await self.service.store.close()
 
@@ -311,20 +293,6 @@ class Composition:
 
     async def _count_ready(self) -> None:
         self.service.ready.tell()
-
-
-async def _go_on(work: Callable[[], Awaitable[None]], failed: Counter) -> None:
-    """Run background work, and again after a while when it ends or fails."""
-    while True:
-        try:
-            await work()
-        except (Unavailable, Conflict) as error:
-            failed.add()
-            log.warning("background work waits for the storage", error=str(error))
-        except Exception:
-            failed.add()
-            log.exception("background work failed")
-        await asyncio.sleep(BACKGROUND_PAUSE_SECONDS)
 
 
 class Application:

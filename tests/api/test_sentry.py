@@ -76,18 +76,14 @@ async def app(engine: str, databases: Databases, sentry: Receiver) -> AsyncItera
 async def listening(app: App) -> None:
     """Start what runs in the background of a worker, as a server does."""
     before = structlog.get_config()["processors"]
-    for work, _ in app.application.composition._background:
-        app.application.composition._tasks.append(asyncio.ensure_future(work()))
+    app.application.composition.jobs.start()
     async with asyncio.timeout(30):
         while structlog.get_config()["processors"] == before:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
 async def stop(app: App) -> None:
-    tasks = app.application.composition._tasks
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await app.application.composition.jobs.stop()
 
 
 def events(sentry: Receiver) -> list[dict[str, Any]]:

@@ -44,14 +44,13 @@ async def app(engine: str, databases: Databases, collector: Receiver) -> AsyncIt
 
 async def traced(app: App, *requests: tuple[str, dict[str, str]]) -> list[int]:
     """Make requests while traces are made, and wait until they have been sent; returns the statuses."""
-    tasks = [asyncio.ensure_future(work()) for work, _ in app.application.composition._background]
+    jobs = app.application.composition.jobs
+    jobs.start()
     await asyncio.sleep(0)  # lets them begin
     try:
         return [(await app.call(request, headers=headers)).status_code for request, headers in requests]
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await jobs.stop()
 
 
 def spans(collector: Receiver) -> list[Any]:
