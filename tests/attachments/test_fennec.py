@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.configurations import configuration
 from tests.support.postgres import Postgres
 from tests.support.servers import Server, password_of, start_configured
 
@@ -23,18 +24,10 @@ QUERY = (
 )
 """As the client of the field writes it, after `_since`, whose number has no quotes."""
 
-CONFIGURATION = """
-features = ["accounts", "attachments", "signing", "publication"]
-[storage]
-url = "{url}"
-[access]
-bucket_write = ["account:admin"]
-account_create = ["system.Everyone"]
-[[policies]]
-name = "account"
-use = "account"
+FEATURES = ("accounts", "attachments", "signing", "publication")
+SECTIONS = """\
 [attachments]
-folder = "{{bucket_id}}/{{collection_id}}"
+folder = "{bucket_id}/{collection_id}"
 extensions = "ttf"
 gzipped = true
 [signing]
@@ -51,7 +44,9 @@ resources = ["/buckets/fennec"]
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def server(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[Server]:
     url = postgres.create_database() if request.param == "postgresql" else "sqlite:data.sqlite"
-    with start_configured(CONFIGURATION.format(url=url), ("pki", "init"), accounts=["admin"]) as started:
+    with start_configured(
+        configuration(FEATURES, SECTIONS, url=url), ("pki", "init"), accounts=["admin"]
+    ) as started:
         yield started
 
 

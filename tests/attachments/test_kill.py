@@ -20,6 +20,7 @@ from kintoun.files.sweeping import UPLOAD_MS, Sweeper
 from kintoun.model import timestamps
 from kintoun.settings import Storage
 from kintoun.storage import open_store
+from tests.support.configurations import configuration
 from tests.support.fixtures import ENGINES
 from tests.support.postgres import Postgres
 from tests.support.servers import ROOT, Server
@@ -46,23 +47,9 @@ class World:
         self.directory = directory
         self.files = directory / "files"
         self.die_at = directory / "die-at"
-        (directory / "kintoun.toml").write_text(
-            f"""\
-features = ["basicauth", "attachments"]
-[storage]
-url = "{storage}"
-[protocol]
-userid_secret = "kill"
-[access]
-bucket_create = ["system.Authenticated"]
-[attachments]
-store = "{self.files}"
-compressed_bytes = 0
-[[policies]]
-name = "basicauth"
-use = "basicauth"
-"""
-        )
+        sections = f'[attachments]\nstore = "{self.files}"\ncompressed_bytes = 0\n'
+        text = configuration(("basicauth", "attachments"), sections, url=storage)
+        (directory / "kintoun.toml").write_text(text)
         where = ["--config", str(directory / "kintoun.toml"), "--host", "127.0.0.1"]
         program = [sys.executable, "-m", "tests.attachments.dying_server", "serve", *where]
         env = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "KINTOUN_TEST_DIE_AT": str(self.die_at)}

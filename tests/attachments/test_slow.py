@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import http.client
 import socket
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,47 +16,30 @@ import pytest
 from bench.attachments import Memory, Uploader
 from bench.processes import ProcessTree
 from tests.attachments.world import FILE, form, part
+from tests.support.configurations import configuration
 from tests.support.fixtures import ENGINES
 from tests.support.postgres import Postgres
-from tests.support.servers import Server
+from tests.support.servers import Server, start_configured
 
 HEADERS = {
     "Authorization": "Basic " + base64.b64encode(b"alice:secret").decode(),
     "Content-Type": "multipart/form-data; boundary=--------------------------boundary",
 }
 MIB = 1024 * 1024
+SECTIONS = """\
+[limits]
+body_seconds = 1
+[attachments]
+store = "files"
+extensions = "any"
+"""
 
 
 @pytest.fixture(scope="module", params=ENGINES)
 def server(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[Server]:
-    directory = Path(tempfile.mkdtemp(prefix="kintoun-"))
-    url = f"sqlite:{directory}/data.sqlite" if request.param == "sqlite" else postgres.create_database()
-    (directory / "kintoun.toml").write_text(
-        f"""\
-features = ["basicauth", "attachments"]
-[storage]
-url = "{url}"
-[protocol]
-userid_secret = "slow"
-[limits]
-body_seconds = 1
-[access]
-bucket_create = ["system.Authenticated"]
-[attachments]
-store = "{directory}/files"
-extensions = "any"
-[[policies]]
-name = "basicauth"
-use = "basicauth"
-"""
-    )
-    where = ["--config", str(directory / "kintoun.toml"), "--host", "127.0.0.1"]
-    program = [str(Path(sys.executable).parent / "kintoun"), "serve", *where]
-    started = Server(lambda port: [*program, "--port", str(port)], directory, {})
-    try:
-        yield started.start()
-    finally:
-        started.close()
+    url = "sqlite:data.sqlite" if request.param == "sqlite" else postgres.create_database()
+    with start_configured(configuration(("basicauth", "attachments"), SECTIONS, url=url)) as started:
+        yield started
 
 
 @pytest.fixture

@@ -12,21 +12,14 @@ from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import ARTICLES, BUILD, SHOTS, put
 from tests.browser.console import Console
+from tests.support.configurations import configuration
 from tests.support.fixtures import ENGINES
 from tests.support.postgres import Postgres
 from tests.support.published import verified
 from tests.support.servers import Server, password_of, start_configured
 
-CONFIGURATION = f"""
-features = ["accounts", "admin", "permissions", "history", "signing", "publication"]
-[storage]
-url = "{{url}}"
-[access]
-bucket_write = ["account:admin"]
-account_create = ["system.Everyone"]
-[[policies]]
-name = "account"
-use = "account"
+FEATURES = ("accounts", "admin", "permissions", "history", "signing", "publication")
+SECTIONS = f"""\
 [admin]
 path = "{BUILD}"
 [signing]
@@ -46,7 +39,9 @@ SOURCE = "/buckets/staging/collections/{}"
 def reviewed(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[Server]:
     url = postgres.create_database() if request.param == "postgresql" else "sqlite:data.sqlite"
     users = ("admin", "ed", "rev")
-    with start_configured(CONFIGURATION.format(url=url), ("pki", "init"), accounts=users) as server:
+    with start_configured(
+        configuration(FEATURES, SECTIONS, url=url), ("pki", "init"), accounts=users
+    ) as server:
         yield server
 
 

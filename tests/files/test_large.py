@@ -9,20 +9,19 @@ import http.client
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from bench.attachments import MIB, Memory, Uploader
 from bench.processes import ProcessTree
+from tests.support.configurations import configuration
 from tests.support.ports import free_port
-from tests.support.servers import Server
+from tests.support.servers import Server, start_configured
 
 BUCKET = "kintoun-large"
 MOST_MEMORY = 32 * MIB
@@ -62,34 +61,16 @@ def _made_bucket(port: int) -> bool:
 @pytest.fixture(scope="module")
 def server(s3: int) -> Iterator[Server]:
     """Ours. The files do not go through its database, so one engine is enough."""
-    directory = Path(tempfile.mkdtemp(prefix="kintoun-"))
-    (directory / "kintoun.toml").write_text(
-        f"""\
-features = ["basicauth", "attachments"]
-[storage]
-url = "sqlite:{directory}/data.sqlite"
-[protocol]
-userid_secret = "large"
-[access]
-bucket_create = ["system.Authenticated"]
+    sections = f"""\
 [attachments]
 store = "s3://{BUCKET}/files"
 store_options = {{ endpoint = "http://127.0.0.1:{s3}", region = "us-east-1", allow_http = "true" }}
-upload_folder = "{directory}/uploads"
+upload_folder = "uploads"
 extensions = "any"
-[[policies]]
-name = "basicauth"
-use = "basicauth"
 """
-    )
-    where = ["--config", str(directory / "kintoun.toml"), "--host", "127.0.0.1"]
-    program = [str(Path(sys.executable).parent / "kintoun"), "serve", *where]
     credentials = {"AWS_ACCESS_KEY_ID": "AKIDOFTHETESTS", "AWS_SECRET_ACCESS_KEY": "secret of the tests"}
-    started = Server(lambda port: [*program, "--port", str(port)], directory, credentials)
-    try:
-        yield started.start()
-    finally:
-        started.close()
+    with start_configured(configuration(("basicauth", "attachments"), sections), env=credentials) as started:
+        yield started
 
 
 def _read(server: Server, record: str) -> str:

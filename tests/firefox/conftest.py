@@ -12,21 +12,13 @@ import pytest
 
 from tests.firefox.browser import Firefox
 from tests.firefox.proxy import Proxy, proxy
+from tests.support.configurations import configuration
 from tests.support.servers import password_of, start_configured
 
 INTERMEDIATE = Path(__file__).parent / "local_root" / "intermediate.pem"
 
-CONFIGURATION = """
-features = ["accounts", "signing", "publication"]
-
-[access]
-bucket_write = ["account:admin"]
-account_create = ["system.Everyone"]
-
-[[policies]]
-name = "account"
-use = "account"
-
+FEATURES = ("accounts", "signing", "publication")
+SECTIONS = """\
 [signing]
 resources = '''
 /buckets/main-workspace -> /buckets/main
@@ -88,7 +80,7 @@ class World:
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     imported = ("pki", "import", INTERMEDIATE, "--key", INTERMEDIATE)
-    with start_configured(CONFIGURATION, imported, accounts=["admin"]) as server:
+    with start_configured(configuration(FEATURES, SECTIONS), imported, accounts=["admin"]) as server:
         editor = ("admin", password_of("admin"))
         connection = httpx.Client(base_url=server.url, auth=editor, timeout=60)
         with connection as api, proxy(server.root) as between, Firefox(between.url) as firefox:

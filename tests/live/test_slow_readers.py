@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from kintoun.http.streaming import MULTIPLEXED_BYTES
+from tests.support.configurations import configuration
 from tests.support.events import Event, Reader
 from tests.support.http2 import Exchange
 from tests.support.servers import Server, start_configured
@@ -25,25 +26,18 @@ SECONDS = 60.0
 LARGE = "x" * 500_000
 EVENT_STREAM = {"Accept": "text/event-stream"}
 
-CONFIGURATION = """\
-features = ["basicauth", "live", "metrics"]
-[storage]
-url = "sqlite:data.sqlite"
-[protocol]
-userid_secret = "of the tests"
+FEATURES = ("basicauth", "live", "metrics")
+SECTIONS = """\
 [live]
 heartbeat_seconds = 1
 stalled_seconds = 2
 buffer_bytes = 65536
-[[policies]]
-name = "basicauth"
-use = "basicauth"
 """
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with start_configured(CONFIGURATION) as started:
+    with start_configured(configuration(FEATURES, SECTIONS)) as started:
         put(started, "/buckets/b", {"permissions": {"read": ["system.Everyone"]}})
         put(started, "/buckets/b/collections/c")
         yield started

@@ -17,26 +17,13 @@ from kintoun.settings import Storage
 from kintoun.signatures import content_signature
 from kintoun.storage import open_store
 from tests.signing.desk import KEY, PATIENCE, key_file, signed_form
+from tests.support.configurations import configuration
 from tests.support.fixtures import ENGINES
 from tests.support.postgres import Postgres
 from tests.support.servers import Server
 
 PROGRAM = Path(sys.executable).parent / "kintoun"
-CONFIGURATION = """\
-features = ["basicauth", "signing"]
-access.bucket_create = ["system.Authenticated"]
-
-[storage]
-url = "{url}"
-lease_seconds = 10
-
-[protocol]
-userid_secret = "of the tests"
-
-[[policies]]
-name = "basicauth"
-use = "basicauth"
-
+SECTIONS = """\
 [signing]
 resources = '''
 /buckets/many -> /buckets/many-preview -> /buckets/many-published
@@ -66,7 +53,8 @@ class World:
         )
 
     def configure(self, settings: str) -> None:
-        text = CONFIGURATION.format(url=self._url, settings=settings, key=key_file(self.directory))
+        sections = SECTIONS.format(settings=settings, key=key_file(self.directory))
+        text = configuration(("basicauth", "signing"), sections, url=self._url, lease_seconds=10)
         (self.directory / "kintoun.toml").write_text(text)
 
     def call(self, method: str, path: str, data: Any = None) -> httpx.Response:

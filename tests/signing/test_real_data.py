@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from kinto_http import Client
 
+from tests.support.configurations import configuration
 from tests.support.postgres import Postgres
 from tests.support.published import changeset, verified
 from tests.support.servers import Server, password_of, start_configured
@@ -22,16 +23,8 @@ BLOCKLISTS = ("addons", "plugins", "gfx", "certificates")
 NAMES = {"blocklists": "remote-settings", "security-state": "onecrl"}
 """First labels of the names of those who sign for a bucket."""
 
-CONFIGURATION = """
-features = ["accounts", "signing", "publication", "history"]
-[storage]
-url = "{url}"
-[access]
-bucket_write = ["account:admin"]
-account_create = ["system.Everyone"]
-[[policies]]
-name = "account"
-use = "account"
+FEATURES = ("accounts", "signing", "publication", "history")
+SECTIONS = """\
 [signing]
 resources = '''
 /buckets/staging -> /buckets/blocklists-preview -> /buckets/blocklists
@@ -56,7 +49,9 @@ resources = ["/buckets/blocklists", "/buckets/security-state"]
 def server(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[Server]:
     url = postgres.create_database() if request.param == "postgresql" else "sqlite:data.sqlite"
     users = ("admin", "editor", "reviewer")
-    with start_configured(CONFIGURATION.format(url=url), ("pki", "init"), accounts=users) as started:
+    with start_configured(
+        configuration(FEATURES, SECTIONS, url=url), ("pki", "init"), accounts=users
+    ) as started:
         yield started
 
 

@@ -15,33 +15,20 @@ import pytest
 from kintoun.model.canonical import canonical, envelope
 from kintoun.signatures import chain, content_signature, key_files, pki
 from tests.signing.worlds import DAY, NAME, directory_with, new_issuer, now
+from tests.support.configurations import configuration
 from tests.support.fixtures import ENGINES
 from tests.support.postgres import Postgres
 from tests.support.servers import Server
 
 SECONDS = 120
 LISTS = [f"c{number}" for number in range(3)]
-CONFIGURATION = """\
-features = ["basicauth", "signing"]
-access.bucket_create = ["system.Authenticated"]
-
-[storage]
-url = "{url}"
-lease_seconds = 0.5
-
-[protocol]
-userid_secret = "of the tests"
-
+SECTIONS = """\
 [signing]
 resources = "/buckets/source -> /buckets/published"
 
 [[signing.local]]
 name = "remote-settings"
 private_key = "pki/remote-settings.pem"
-
-[[policies]]
-name = "basicauth"
-use = "basicauth"
 """
 
 
@@ -53,7 +40,8 @@ class World:
         self.pki = directory_with(directory / "pki", new_issuer(now() - 100 * DAY))
         self.leaf = self.pki.leaf_file("remote-settings")
         self.root = chain.fingerprint(self.pki.issuer().chain[-1])
-        (directory / "kintoun.toml").write_text(CONFIGURATION.format(url=url))
+        text = configuration(("basicauth", "signing"), SECTIONS, url=url, lease_seconds=0.5)
+        (directory / "kintoun.toml").write_text(text)
         program = str(Path(sys.executable).parent / "kintoun")
         self.server = Server(
             lambda port: [program, "serve", "--host", "127.0.0.1", "--port", str(port)], directory, {}

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from kintoun.signatures import chain
+from tests.support.configurations import configuration
 from tests.support.fixtures import ENGINES
 from tests.support.postgres import Postgres
 from tests.support.published import SUFFIX, changeset
@@ -100,16 +101,8 @@ def pem(block: bytes | bytearray) -> str:
     return f"-----BEGIN CERTIFICATE-----\n{b64encode(block).decode()}\n-----END CERTIFICATE-----\n"
 
 
-CONFIGURATION = """
-features = ["accounts", "signing", "publication"]
-[storage]
-url = "{url}"
-[access]
-bucket_write = ["account:admin"]
-account_create = ["system.Everyone"]
-[[policies]]
-name = "account"
-use = "account"
+FEATURES = ("accounts", "signing", "publication")
+SECTIONS = """\
 [signing]
 resources = "/buckets/staging -> /buckets/main"
 [[signing.local]]
@@ -121,7 +114,9 @@ private_key = "pki/remote-settings.pem"
 @pytest.fixture(scope="module", params=ENGINES)
 def server(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[Server]:
     url = postgres.create_database() if request.param == "postgresql" else "sqlite:data.sqlite"
-    with start_configured(CONFIGURATION.format(url=url), ("pki", "init"), accounts=["admin"]) as started:
+    with start_configured(
+        configuration(FEATURES, SECTIONS, url=url), ("pki", "init"), accounts=["admin"]
+    ) as started:
         yield started
 
 

@@ -185,7 +185,10 @@ def start_kintoun(
 
 
 def start_configured(
-    configuration: str, *prepare: Sequence[str | Path], accounts: Sequence[str] = ()
+    configuration: str,
+    *prepare: Sequence[str | Path],
+    accounts: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
 ) -> Server:
     """Start our server from the text of a `kintoun.toml`; relative names in it are in the server's directory.
 
@@ -199,7 +202,7 @@ def start_configured(
     def command(port: int) -> list[str]:
         return [PROGRAM, "serve", "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
 
-    server = Server(command, directory, {})
+    server = Server(command, directory, env or {})
     try:
         for arguments in prepare:
             subprocess.run(
