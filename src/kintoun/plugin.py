@@ -7,7 +7,7 @@ of the server is reachable for it but the rooms below it: `resources`, `storage`
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Protocol
 
 from kintoun.http.asgi import Respond
@@ -184,6 +184,11 @@ class Plugin:
     kinto_includes: ClassVar[Sequence[str]] = ()
     migrations: ClassVar[Sequence[Sequence[str]]] = ()
     commands: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def kinto_names(cls, texts: Mapping[str, str]) -> Iterable[str]:  # noqa: ARG003
+        """Keys for which a Kinto looks in its environment because of what other keys, with `texts`, name."""
+        return ()
 
     def setup(self, registry: Registry, settings: Any) -> None:
         """Hand over what the feature brings. `settings` is its section, decoded."""

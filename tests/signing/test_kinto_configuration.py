@@ -21,6 +21,8 @@ def test_sources_are_signed_by_the_backends_that_it_names(
     key = pki.new_key()
     key_files.write_private(tmp_path / "key.pem", key_files.key_pem(key))
     monkeypatch.setenv("KINTO_SIGNER_AUTOGRAPH_HAWK_SECRET", SECRET)
+    monkeypatch.setenv("KINTO_SIGNER_BLOCKLISTS_STAGING_SIGNER_BACKEND", f"{BACKENDS}.autograph")
+    monkeypatch.setenv("KINTO_SIGNER_STAGING_TO_REVIEW_ENABLED", "true")
     with (
         stand_in() as service,
         start_kintoun(
@@ -34,7 +36,6 @@ def test_sources_are_signed_by_the_backends_that_it_names(
                 "kinto.signer.ecdsa.private_key": str(tmp_path / "key.pem"),
                 "kinto.signer.autograph.server_url": service.url,
                 "kinto.signer.autograph.hawk_id": ID,
-                "kinto.signer.blocklists-staging.signer_backend": f"{BACKENDS}.autograph",
                 "kinto.signer.blocklists-staging.autograph.key_ids": "new old",
             }
         ) as server,
@@ -51,6 +52,8 @@ def test_sources_are_signed_by_the_backends_that_it_names(
             timestamp = int(answer.headers["ETag"].strip('"'))
             return metadata["signatures"], envelope(map(canonical, answer.json()["data"]), timestamp)
 
+        told = client.get("/").json()["capabilities"]["signer"]["resources"]
+        assert [line.get("to_review_enabled") for line in told] == [True, None]
         [one], data = signed("staging", "main")
         content_signature.verify(key.public_key(), data, one["signature"])
         assert one["x5u"] == ""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kintoun.features.signing.resources import Resources
+from kintoun.features.signing.resources import Resources, kinto_names
 from kintoun.features.signing.workflow import SigningSettings
 
 LINES = """
@@ -74,6 +74,7 @@ def test_a_collection_of_its_own_goes_before_its_bucket() -> None:
         "a -> b!",
         "/buckets/a/groups/g -> /buckets/b/groups/g",
         "/buckets/a/collections -> b",
+        "/buckets/ -> /buckets/b",
         "a/b/c -> d/e",
     ],
 )
@@ -105,11 +106,29 @@ def test_review_by_collection_bucket_and_server() -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("a.to_review_enabled", "maybe"), ("a.(.to_review_enabled", True), ("(a).to_review_enabled", True)],
+    [
+        ("a.to_review_enabled", "maybe"),
+        ("a.(.to_review_enabled", True),
+        ("(a).to_review_enabled", True),
+        ("to_review_enabled", True),
+        ("to_reveiw_enabled", True),
+        ("a.to_reveiw_enabled", True),
+        ("a.c.editors_group", "editors"),
+    ],
 )
 def test_overrides_that_say_nothing_are_refused(key: str, value: Any) -> None:
     with pytest.raises(ValueError, match="overrides"):
         resources("a -> b", overrides={key: value})
+
+
+def test_what_a_kinto_looks_for_in_its_environment() -> None:
+    names = list(kinto_names("a -> b\nnonsense\nc-d/e_f;g/h"))
+    assert [name for name in names if name.endswith("to_review_enabled")] == [
+        "signer.a.to_review_enabled",
+        "signer.c-d.to_review_enabled",
+        "signer.c-d.e_f.to_review_enabled",
+    ]
+    assert "signer.c-d.e_f.autograph.hawk_secret" in names
 
 
 def test_what_the_capability_shows() -> None:
@@ -118,6 +137,7 @@ def test_what_the_capability_shows() -> None:
         overrides={
             "ws.c.to_review_enabled": True,
             "ws.d.autograph.key_ids": "k",
+            "ws.autograph.key_ids": "k",
             "ws.p(1|2).to_review_enabled": True,
             "x.y.to_review_enabled": False,
         },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
 import pytest
@@ -38,7 +38,12 @@ class History(Plugin):
         "history.auto_trim_max_count": "keep",
         "history.enabled": "enabled",
         "history.resources.*": "resources",
+        "history.*.own_keep": "resources",
     }
+
+    @classmethod
+    def kinto_names(cls, texts: Mapping[str, str]) -> Iterable[str]:
+        return [f"history.{name}.own_keep" for name in texts.get("history.exclude_resources", "").split()]
 
 
 class Signing(Plugin):

@@ -374,6 +374,26 @@ def test_the_environment_stands_above_the_file(tmp_path: Path) -> None:
     assert found.project.name == "quoted"
 
 
+def test_keys_with_names_inside_and_where_they_come_from(tmp_path: Path) -> None:
+    lines = """
+    kinto.history.exclude_resources = my-list other
+    kinto.history.a.b.own_keep = 1
+    kinto.history.own_keep = 2
+    kinto.history..own_keep = 3
+    kinto.history.a.own_kept = 4
+    """
+    environ = {"KINTO_HISTORY_MY_LIST_OWN_KEEP": "5", "KINTO_HISTORY_YOUR_LIST_OWN_KEEP": "6"}
+    translation = translated(tmp_path, lines, environ)
+    history = decode(translation.tree).sections["history"]
+    assert history.resources == {"a.b.own_keep": 1, "my-list.own_keep": 5}
+    assert [line.partition(": ")[0] for line in lost(translation)] == [
+        "[app:main] kinto.history.own_keep",
+        "[app:main] kinto.history..own_keep",
+        "[app:main] kinto.history.a.own_kept",
+        "environment KINTO_HISTORY_YOUR_LIST_OWN_KEEP",
+    ]
+
+
 def test_postgresql_from_the_environment_alone(tmp_path: Path) -> None:
     environ = {
         "KINTO_STORAGE_BACKEND": "kinto.core.storage.postgresql",

@@ -21,7 +21,9 @@ def translate(path: Path, environ: Mapping[str, str], data: Path | None = None) 
     ini = read(path)
     keys = FeatureKeys()
     known = [*table.SETTINGS, *table.OF_TRANSLATION, *table.PRINCIPALS, *keys.names()]
-    unknown = apply_environment(ini, environ, known)
+    apply_environment(ini, environ, known)
+    texts = {key: entry.text for key, entry in ini.application.items()}
+    unknown = apply_environment(ini, environ, [*known, *keys.names_by(texts)])
     translation = Translator(ini, keys, data).translate()
     translation.notes += [
         Note("lost", f"environment {name}", "is no key that this server knows") for name in unknown

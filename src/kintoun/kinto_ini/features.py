@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -58,23 +59,29 @@ class FeatureKey(NamedTuple):
 class FeatureKeys:
     """The Kinto keys of all installed features.
 
-    `prefix.*` stands for every key that begins so, which becomes an entry of a table; `field.rest` as a
-    target is the entry `rest` of the table `field`, and `field = x{}` what is made of the key's text.
+    `prefix.*` and `prefix.*.suffix` stand for every key that begins, and ends, so; it becomes an entry of a
+    table. `field.rest` as a target is the entry `rest` of the table `field`, and `field = x{}` what is made
+    of the key's text.
     """
 
     def __init__(self) -> None:
         self._exact: dict[str, tuple[str, str]] = {}
-        self._prefixes: dict[str, tuple[str, str]] = {}
+        self._patterns: dict[tuple[str, str], tuple[str, str]] = {}
         for name in feature_names():
             for key, target in feature(name).kinto_keys.items():
-                if key.endswith(".*"):
-                    self._prefixes[key.removesuffix("*")] = (name, target)
+                prefix, star, suffix = key.partition("*")
+                if star:
+                    self._patterns[prefix, suffix] = (name, target)
                 else:
                     self._exact[key] = (name, target)
 
     def names(self) -> list[str]:
         """The keys that have a name of their own."""
         return list(self._exact)
+
+    def names_by(self, texts: Mapping[str, str]) -> list[str]:
+        """The keys that other keys, with these texts, let a Kinto look for in its environment."""
+        return [key for name in feature_names() for key in feature(name).kinto_names(texts)]
 
     def find(self, key: str) -> FeatureKey | None:
         """Where a key goes, or None."""
@@ -83,8 +90,8 @@ class FeatureKeys:
             place, _, template = target.partition(" = ")
             field, _, rest = place.partition(".")
             return FeatureKey(name, field, rest or None, template or None)
-        for prefix, (name, target) in self._prefixes.items():
-            if key.startswith(prefix):
+        for (prefix, suffix), (name, target) in self._patterns.items():
+            if len(key) > len(prefix + suffix) and key.startswith(prefix) and key.endswith(suffix):
                 return FeatureKey(name, target, rest=key.removeprefix(prefix))
         return None
 

@@ -121,6 +121,12 @@ WITHOUT_COUNTERPART: list[tuple[re.Pattern[str], str]] = [
             r"attachment\.(aws|gcloud)\.\w+$",
             "buckets are made, and opened to readers, at the object store; see `[attachments] store_options`",
         ),
+        (
+            r"signer\.(.+\.)?(group_check_enabled|(editors|reviewers)_group)$",
+            "reviews are asked for and approved by the groups `{collection_id}-editors` and `-reviewers`",
+        ),
+        (r"signer\.allow_floats$", "clients do not agree how floats are written, so none are published"),
+        (r"signer\.heartbeat_certificate_", "`[signing]` and its alerts tell how long chains are valid"),
         (r"transaction_per_request$", "every request is one transaction"),
         (r"set |get ", "changes of the global configuration are not read"),
     ]

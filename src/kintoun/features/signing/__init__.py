@@ -9,7 +9,7 @@ expires, `inspecting` and `watching` that it verifies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -27,11 +27,11 @@ from kintoun.features.signing.publishing import Publisher, Sign
 from kintoun.features.signing.reacting import Reactions
 from kintoun.features.signing.renewal import LEASE, Renewal
 from kintoun.features.signing.resigning import Resigning
-from kintoun.features.signing.resources import EDITORS, REVIEWERS, Resources
+from kintoun.features.signing.resources import EDITORS, REVIEWERS, Resources, kinto_names
 from kintoun.features.signing.signers import Signers, sign_all
 from kintoun.features.signing.state import WORKSPACE
 from kintoun.features.signing.watching import Watch, can_sign
-from kintoun.features.signing.workflow import KINTO_KEYS, SigningSettings
+from kintoun.features.signing.workflow import DEFAULT_RESOURCES, KINTO_KEYS, SigningSettings
 from kintoun.model.kinds import BUCKET, COLLECTION, RECORD, register
 from kintoun.model.paths import Path
 from kintoun.plugin import Plugin, Registry
@@ -48,6 +48,10 @@ class Signing(Plugin):
     migrations = (*MIGRATIONS, *publication_log.STEPS)
     kinto_includes = ("kinto_signer", "kinto_remote_settings", "kinto_remote_settings.signer")
     kinto_keys: ClassVar[Mapping[str, str]] = KINTO_KEYS
+
+    @classmethod
+    def kinto_names(cls, texts: Mapping[str, str]) -> Iterable[str]:
+        return kinto_names(texts.get("signer.resources", DEFAULT_RESOURCES))
 
     def setup(self, registry: Registry, settings: Any) -> None:
         settings = settings or SigningSettings()

@@ -10,18 +10,9 @@ from typing import Any
 
 import msgspec
 
-from kintoun.features.signing.settings import Autograph, Local, SignersSection
+from kintoun.features.signing.settings import KINTO_NAMES, Autograph, Local, SignersSection
 
 BACKEND = "signer_backend"
-OWN = (
-    BACKEND,
-    "ecdsa.private_key",
-    "ecdsa.public_key",
-    "autograph.server_url",
-    "autograph.hawk_id",
-    "autograph.hawk_secret",
-    "autograph.key_ids",
-)
 NAME = "kinto"
 """The name of the signer for all; those of single sources have theirs behind it."""
 
@@ -79,12 +70,12 @@ def _signer(place: str, overrides: Mapping[str, Any]) -> Local | Autograph | Non
 
 
 def _own(key: str) -> bool:
-    return any(key == name or key.endswith(f".{name}") for name in OWN)
+    return any(key == name or key.endswith(f".{name}") for name in KINTO_NAMES)
 
 
 def _place(key: str) -> str:
     """`BUCKET`, `BUCKET.COLLECTION`, or nothing: whose setting a key is."""
-    name = next(name for name in OWN if key == name or key.endswith(f".{name}"))
+    name = next(name for name in KINTO_NAMES if key == name or key.endswith(f".{name}"))
     return key.removesuffix(name).rstrip(".")
 
 

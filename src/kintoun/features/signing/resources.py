@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from kintoun.features.signing.workflow import SigningSettings
+from kintoun.features.signing.settings import KINTO_NAMES
+from kintoun.features.signing.workflow import OWN, SigningSettings
+from kintoun.features.signing.workflow import REVIEW as _REVIEW
 from kintoun.model.kinds import BUCKET, COLLECTION
 from kintoun.model.matching import matches, pattern_error
 from kintoun.model.paths import Path, collection_path, group_path
@@ -18,7 +21,6 @@ REVIEWERS = "{collection_id}-reviewers"
 """The names of the groups of a source."""
 
 _SEPARATORS = re.compile(r"\s*(?:->|;|\s)\s*")
-_REVIEW = "to_review_enabled"
 _PATTERN_PLACE = re.compile(r"((?:[^.()]|\([^()]*\))+)\.(.+)")
 _YES = ("true", "yes", "on", "1")
 _NO = ("false", "no", "off", "0")
@@ -95,6 +97,8 @@ class Resources:
             _pattern(key, settings.overrides[key]) for key in self._overrides if _is_pattern(key)
         ]
         for key, value in settings.overrides.items():
+            if key not in KINTO_NAMES and not key.endswith(tuple(f".{name}" for name in OWN)):
+                raise ValueError(f"overrides: {key!r} is no setting of a source")
             if key.endswith(f".{_REVIEW}"):
                 _flag(key, value)
         self._by_source = {resource.source: resource for resource in self.all}
@@ -157,15 +161,14 @@ class Resources:
     def as_json(self, singled_out: tuple[tuple[str, str], ...] = ()) -> list[dict[str, Any]]:
         """The resources as the capability shows them: those with settings of their own by name too."""
         shown = {resource.source: resource for resource in self.all}
-        named = [
-            tuple(key.split(".")[:2]) for key in self._overrides if key.count(".") >= 2 and "(" not in key
-        ]
+        places = [_owner(key).split(".") for key in self._overrides if "(" not in key]
+        named = [(place[0], place[1]) for place in places if len(place) == 2]
         for bucket, collection in (*named, *singled_out):
             general = self._by_source.get(Place(bucket, None))
             if general is not None and Place(bucket, collection) not in shown:
-                places = [Place(place.bucket, collection) for place in general.targets]
-                preview = places[0] if general.preview is not None else None
-                shown[Place(bucket, collection)] = Resource(Place(bucket, collection), preview, places[-1])
+                targets = [Place(place.bucket, collection) for place in general.targets]
+                preview = targets[0] if general.preview is not None else None
+                shown[Place(bucket, collection)] = Resource(Place(bucket, collection), preview, targets[-1])
         result = []
         for source, resource in shown.items():
             reviewed = self._reviewed(*source)
@@ -177,6 +180,15 @@ class Resources:
 def resources_of(settings: Settings) -> Resources:
     """The resources of a configuration. Raises ValueError for one that contradicts itself."""
     return Resources(settings.sections.get("signing") or SigningSettings())
+
+
+def kinto_names(resources: str) -> Iterator[str]:
+    """The keys of a Kinto ini for what sources can have of their own; wrong lines have no sources."""
+    for line in resources.splitlines():
+        with suppress(ValueError):
+            bucket, collection = parse_line(line).source
+            for place in (bucket,) if collection is None else (bucket, f"{bucket}.{collection}"):
+                yield from (f"signer.{place}.{name}" for name in OWN)
 
 
 def parse_line(line: str) -> Resource:
@@ -198,6 +210,8 @@ def _place(uri: str) -> Place:
     parts = uri.strip("/").split("/")
     if parts[0] == "buckets" and len(parts) in (2, 4):
         parts = parts[1::2] if len(parts) == 2 or parts[2] == "collections" else []
+    elif uri.startswith("/"):
+        parts = []
     if len(parts) not in (1, 2) or not BUCKET.accepts(parts[0]) or not COLLECTION.accepts(parts[-1]):
         raise ValueError(f"{uri!r} is no bucket or collection")
     return Place(parts[0], parts[1] if len(parts) == 2 else None)
@@ -218,6 +232,11 @@ def _check(resources: list[Resource]) -> None:
 
 def _shown(place: Place) -> str:
     return "/".join(part for part in place if part is not None)
+
+
+def _owner(key: str) -> str:
+    """`BUCKET`, or `BUCKET.COLLECTION`, whose setting an override is; nothing for one of all sources."""
+    return next((key.removesuffix(f".{name}") for name in OWN if key.endswith(f".{name}")), "")
 
 
 def _is_pattern(key: str) -> bool:

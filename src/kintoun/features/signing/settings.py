@@ -155,16 +155,16 @@ class SignersSection(Section, frozen=True):
     ] = 30.0
 
 
-KINTO_KEYS = {
-    f"signer.{name}": f"overrides.{name}"
-    for name in (
-        "signer_backend",
-        "ecdsa.private_key",
-        "ecdsa.public_key",
-        "autograph.server_url",
-        "autograph.hawk_id",
-        "autograph.hawk_secret",
-        "autograph.key_ids",
-    )
-}
-"""The keys of a Kinto ini that say who signs."""
+KINTO_NAMES = (
+    "signer_backend",
+    "ecdsa.private_key",
+    "ecdsa.public_key",
+    "autograph.server_url",
+    "autograph.hawk_id",
+    "autograph.hawk_secret",
+    "autograph.key_ids",
+)
+"""The settings of a Kinto that say who signs: for all, or behind `BUCKET.` or `BUCKET.COLLECTION.`"""
+
+KINTO_KEYS = {f"signer.{name}": f"overrides.{name}" for name in KINTO_NAMES}
+"""The keys of a Kinto ini that say who signs what has no signer of its own."""

@@ -7,8 +7,12 @@ from typing import Annotated, Any
 from msgspec import Meta, field
 
 from kintoun.features.signing.settings import KINTO_KEYS as SIGNERS_KEYS
-from kintoun.features.signing.settings import SignersSection
+from kintoun.features.signing.settings import KINTO_NAMES, SignersSection
 from kintoun.settings import Count
+
+REVIEW = "to_review_enabled"
+OWN = (REVIEW, *KINTO_NAMES)
+"""What a source, or all sources of a bucket, can have of their own, by its name in a Kinto."""
 
 DEFAULT_RESOURCES = "/buckets/main-workspace -> /buckets/main-preview -> /buckets/main"
 
@@ -79,6 +83,6 @@ KINTO_KEYS = {
             "hard_delete_destination_on_source_deletion",
         )
     },
-    "signer.*": "overrides",
+    **{f"signer.*.{name}": "overrides" for name in OWN},
 }
 """The keys of a Kinto ini that are settings of this feature."""
