@@ -103,16 +103,26 @@ def test_no_record_breaks_the_document(lists: dict[str, list[dict[str, Any]]], v
         ElementTree.fromstring(made.xml(made.reader(3, app, version)))
 
 
-def test_add_ons_with_one_guid_are_one_item_of_the_latest_block() -> None:
+@pytest.mark.parametrize(
+    ("blocks", "told"),
+    [
+        (["i9", "i10", "i8"], "i10"),
+        (["i10", None], "id-1"),
+        (["i10", ""], "id-1"),
+        ([None, None], "id-1"),
+        ([None, "i10"], "i10"),
+        (["i9", "no number"], "i9"),
+    ],
+)
+def test_add_ons_with_one_guid_are_one_item_of_the_latest_block(blocks: list[str | None], told: str) -> None:
     lists: dict[str, list[dict[str, Any]]] = {kind: [] for kind in TYPES}
-    lists["addons"] = [
-        {"guid": "a@b", "blockID": "i9", "id": "1"},
-        {"guid": "a@b", "blockID": "i10", "id": "2"},
-        {"guid": "a@b", "id": "ffffffff-0000-4000-8000-000000000000"},
-    ]
+    for n, block in enumerate(blocks):
+        numbered = {} if block is None else {"blockID": block}
+        lists["addons"].append({"guid": "a@b", "id": f"id-{n}", **numbered})
     made = Blocklist(lists, 1)
-    assert made.xml(made.reader(3, FIREFOX, "46.0")).decode().count("<emItem ") == 1
-    assert '<emItem blockID="i10" id="a@b">' in made.xml(made.reader(3, FIREFOX, "46.0")).decode()
+    document = made.xml(made.reader(3, FIREFOX, "46.0")).decode()
+    assert document.count("<emItem ") == 1
+    assert f'<emItem blockID="{told}" id="a@b">' in document
 
 
 def test_versions_that_are_sent_alike_are() -> None:

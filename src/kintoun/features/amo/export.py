@@ -131,8 +131,7 @@ def _addons(records: Sequence[Record], reader: Reader) -> Iterator[str]:
         if ranges and not any(_concerns(each, reader) for each in ranges):
             continue
         head, prefs, lines = merged.setdefault(guid, ({}, [], []))
-        block = record.get("blockID") or record.get("id")
-        head["blockID"] = _later(head["blockID"], block) if "blockID" in head else block
+        head["blockID"] = _later(head.get("blockID"), record)
         head["id"] = guid
         head.update(_given(record, ("name", "name"), ("os", "os")))
         given = record.get("prefs")
@@ -154,9 +153,15 @@ def _addon_range(version_range: Record, reader: Reader) -> list[str]:
     return element("versionRange", bounds, _target_lines(targets))
 
 
-def _later(one: object, other: object) -> object:
-    """The block that was made later: that with the higher number; one without a number counts for none."""
-    return other if _block_number(other) > _block_number(one) else one
+def _later(former: object, record: Record) -> object:
+    """The block of records for one add-on, up to this one: the highest number, or the last without a number.
+
+    Records are not numbered any longer, so those without a number are the later ones: their id stands for it.
+    """
+    block = record.get("blockID")
+    if not block:
+        return record.get("id")
+    return block if former is None or _block_number(block) > _block_number(former) else former
 
 
 def _block_number(block: object) -> int:
