@@ -351,8 +351,10 @@ def measure_attachments(engines: list[str], small: int, large: int, markdown: Pa
     made = []
     with desk.arena() as (ground, say):
         for engine in (KINTO, *engines):
-            server, _ = ground.start(engine, f"attachments {engine}", uploading.SETTINGS)
-            made.append(uploading.measure(server, uploading.label_of(engine), small, large, say))
+            server, _ = ground.start(engine, f"attachments {engine}", uploading.SETTINGS, waitress=True)
+            label = uploading.label_of(engine)
+            made.append(uploading.measure(server, ground.postgres_tree, label, small, large, say))
+            server.stop()
     lines = uploading.lines(made)
     table = Table(*uploading.HEADINGS, title="Uploads")
     for line in lines:

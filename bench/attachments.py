@@ -29,24 +29,39 @@ SETTINGS = {
     "kinto.attachment.base_url": "http://files.example/",
     "kinto.attachment.extensions": "any",
 }
-HEADINGS = ("server", "uploads", "seconds", "CPU ms each", "× less CPU", "peak memory, MiB more")
+HEADINGS = (
+    "server",
+    "uploads",
+    "seconds",
+    "CPU ms each",
+    "PG CPU ms each",
+    "× less CPU",
+    "× less with PG",
+    "peak memory, MiB more",
+)
 
 
 class Measured(NamedTuple):
-    """Seconds that uploads took, CPU seconds of the server, and its peak of memory above the rest (bytes)."""
+    """Seconds that uploads took, CPU seconds of the server and of PostgreSQL beside it, and the server's peak
+    of memory above the rest (bytes)."""
 
     label: str
     uploads: str
     count: int
     seconds: float
     cpu: float
+    postgres: float
     memory: int
 
     def line(self, kinto: Measured | None) -> tuple[str, ...]:
         """A row of the table, beside Kinto's measurement of the same."""
-        ratio = f"{kinto.cpu / self.cpu:.1f}" if kinto is not None else ""
-        each = f"{1000 * self.cpu / self.count:.2f}"
-        return (self.label, self.uploads, f"{self.seconds:.2f}", each, ratio, f"{self.memory / MIB:.1f}")
+        each = [f"{1000 * cpu / self.count:.2f}" for cpu in (self.cpu, self.postgres)]
+        ratios = ["", ""]
+        if kinto is not None:
+            both = (kinto.cpu + kinto.postgres) / (self.cpu + self.postgres)
+            ratios = [f"{kinto.cpu / self.cpu:.1f}", f"{both:.1f}"]
+        memory = f"{self.memory / MIB:.1f}"
+        return (self.label, self.uploads, f"{self.seconds:.2f}", *each, *ratios, memory)
 
 
 class Memory:
@@ -108,8 +123,10 @@ class Uploader:
         assert json.loads(answer)["hash"] == digest.hexdigest()
 
 
-def measure(server: Server, label: str, small: int, large: int, say: Callable[[str], None]) -> list[Measured]:
-    """Upload `small` files of ten kilobytes, and one of `large` MiB."""
+def measure(
+    server: Server, postgres: ProcessTree, label: str, small: int, large: int, say: Callable[[str], None]
+) -> list[Measured]:
+    """Upload `small` files of ten kilobytes, and one of `large` MiB, while nobody else uses `postgres`."""
     uploader = Uploader(server)
     uploader.send("PUT", "/accounts/bench", {"data": {"password": "secret"}})
     uploader.send("PUT", "/buckets/b")
@@ -120,7 +137,7 @@ def measure(server: Server, label: str, small: int, large: int, say: Callable[[s
     def run(uploads: str, sizes: list[int]) -> None:
         say(f"{label}: {uploads}")
         block = os.urandom(64 * 1024)
-        memory, before, began = Memory(tree), tree.cpu_seconds(), time.perf_counter()
+        memory, before, began = Memory(tree), _cpu_seconds(tree, postgres), time.perf_counter()
         for number, size in enumerate(sizes):
             start = os.urandom(16)  # no two files are the same
             blocks, rest = divmod(size - len(start), len(block))
@@ -132,13 +149,20 @@ def measure(server: Server, label: str, small: int, large: int, say: Callable[[s
 
             uploader.upload(RECORD % f"r{len(made)}-{number}", content, size)
         seconds = time.perf_counter() - began
-        made.append(Measured(label, uploads, len(sizes), seconds, tree.cpu_seconds() - before, memory.more()))
+        cpu, of_postgres = (
+            after - now for now, after in zip(before, _cpu_seconds(tree, postgres), strict=True)
+        )
+        made.append(Measured(label, uploads, len(sizes), seconds, cpu, of_postgres, memory.more()))
 
     # Whatever is loaded by the first upload is no part of what uploads cost.
     uploader.upload(RECORD % "warm", lambda: iter((b"x",)), 1)
     run(f"{small} of 10 kB", [SMALL_BYTES] * small)
     run(f"one of {large} MiB", [large * MIB])
     return made
+
+
+def _cpu_seconds(*trees: ProcessTree) -> list[float]:
+    return [tree.cpu_seconds() for tree in trees]
 
 
 def lines(made: list[list[Measured]]) -> list[tuple[str, ...]]:

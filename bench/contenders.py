@@ -21,6 +21,7 @@ KINTO, POSTGRESQL, SQLITE = "kinto", "postgresql", "sqlite"
 OURS = (POSTGRESQL, SQLITE)
 ENGINES = (KINTO, *OURS)
 KINTO_THREADS = 16
+WAITRESS_THREADS = 4
 
 
 @dataclass
@@ -68,10 +69,10 @@ HISTORY = {"kinto.includes": f"{settings(None)['kinto.includes']} kinto.plugins.
 """What switches history on, for Kinto and for ours."""
 
 
-def start_server(engine: str, ini: Mapping[str, str]) -> Server:
-    """Start one server of *engine*, a single process."""
+def start_server(engine: str, ini: Mapping[str, str], *, waitress: bool = False) -> Server:
+    """Start one server of *engine*, a single process; Kinto under waitress as its own container has it."""
     if engine == KINTO:
-        return start_kinto(ini, threads=KINTO_THREADS)
+        return start_kinto(ini, threads=WAITRESS_THREADS if waitress else KINTO_THREADS, waitress=waitress)
     return start_kintoun(ini)
 
 
@@ -87,13 +88,13 @@ class Arena:
         return ProcessTree(self.postgres.pid)
 
     def start(
-        self, engine: str, label: str, more: Mapping[str, str] | None = None
+        self, engine: str, label: str, more: Mapping[str, str] | None = None, *, waitress: bool = False
     ) -> tuple[Server, str | None]:
         """Start an empty server, with *more* settings; it ends with the arena. Also returns its DSN."""
         name = f"bench_{label.replace(' ', '_')}"
         database = None if engine == SQLITE else self.postgres.create_database(name)
         ini = {**settings(database), **(more or {})}
-        server = self.stack.enter_context(start_server(engine, ini))
+        server = self.stack.enter_context(start_server(engine, ini, waitress=waitress))
         return server, database
 
     def contender(
