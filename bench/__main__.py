@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import click
@@ -63,9 +64,9 @@ def takes_job(default_workloads: str = "") -> Callable[[Callable[..., None]], Ca
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @click.option("--only", default=default_workloads, callback=split, help="Workloads, e.g. W1,W7.")
         @click.option("--rounds", default=5, show_default=True, help="How often each workload is measured.")
-        @click.option("--seconds", default=3.0, show_default=True, help="Length of one measurement.")
+        @click.option("--seconds", default=4.0, show_default=True, help="Length of one measurement.")
         @click.option("--quick", is_flag=True, help=f"{QUICK_ROUNDS} rounds of {QUICK_SECONDS:g} s.")
-        @click.option("--records", default=10_000, show_default=True, help="Records per collection.")
+        @click.option("--records", default=8_000, show_default=True, help="Records per collection.")
         @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write everything here.")
         @click.option("--markdown", type=click.Path(path_type=Path, exists=True), help="Document to update.")
         @functools.wraps(command)
@@ -188,8 +189,14 @@ def noise(job: Job, engine: str) -> None:
 @engines_option
 @click.option("--streams", default="1000,10000", callback=split, help="How many streams.", show_default=True)
 @click.option("--commits", default=20, show_default=True, help="Commits that are waited for.")
-@click.option("--seconds", default=4.0, show_default=True, help="For how long writers write.")
-@click.option("--rounds", default=3, show_default=True, help="How often with streams and without.")
+@click.option("--seconds", default=4.0, show_default=True, help="For how long writers write in turn.")
+@click.option(
+    "--rounds",
+    default=8,
+    type=click.IntRange(2),
+    show_default=True,
+    help="How often with streams and without.",
+)
 def live(engines: list[str], streams: list[str], commits: int, seconds: float, rounds: int) -> None:
     """Streams of changes on one worker: memory, how soon commits reach them, what writers notice."""
     console = Console(width=TABLE_WIDTH)
@@ -212,23 +219,21 @@ def live(engines: list[str], streams: list[str], commits: int, seconds: float, r
         "writes/s",
         "beside",
         "slower",
-        "µs of CPU",
-        "beside",
-        "more",
+        "half between",
+        "more CPU",
     )
     for one in slowed:
-        (rate, cost), (rate_beside, cost_beside) = one.alone, one.beside
-        slower, more = f"{100 * (1 - rate_beside / rate):.0f} %", f"{100 * (cost_beside / cost - 1):.0f} %"
-        rates = f"{rate:.0f}", f"{rate_beside:.0f}", slower
+        low, middle, high = (100 * (1 - part) for part in one.rates())
         table.add_row(
             one.engine,
             one.what,
             f"{one.writers}",
             f"{one.streams}",
-            *rates,
-            f"{cost:.0f}",
-            f"{cost_beside:.0f}",
-            more,
+            f"{median(each.rate for each in one.alone):.0f}",
+            f"{median(each.rate for each in one.beside):.0f}",
+            f"{middle:.0f} %",
+            f"{high:.0f} and {low:.0f} %",
+            f"{100 * (one.cost() - 1):.0f} %",
         )
     console.print(table)
     console.print(f"load after: {live_streams.load()}")

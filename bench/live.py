@@ -12,8 +12,9 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise, product
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 
 import httpx
 
@@ -67,15 +68,33 @@ class Reach:
 
 
 @dataclass(frozen=True)
+class Writing:
+    """Writes per second, and the server's CPU in µs for each."""
+
+    rate: float
+    cost: float
+
+
+@dataclass(frozen=True)
 class Slowdown:
-    """Writes per second, and the server's CPU in µs for each, with so many streams and without."""
+    """What writers to a list notice of so many streams: each time that they write beside them they are
+    compared with what they did without them just before and after, as the machine is not always as quick.
+    """
 
     engine: str
     what: str
     writers: int
     streams: int
-    alone: tuple[float, float]
-    beside: tuple[float, float]
+    alone: list[Writing]
+    beside: list[Writing]
+
+    def rates(self) -> list[float]:
+        """The quartiles of the writes per second, as parts of those without streams."""
+        return quantiles([b.rate / a.rate for a, b in zip(self.alone, self.beside, strict=True)])
+
+    def cost(self) -> float:
+        """The CPU of a write, as a multiple of that without streams."""
+        return median(b.cost / a.cost for a, b in zip(self.alone, self.beside, strict=True))
 
 
 class Ground:
@@ -215,13 +234,13 @@ def reach(ground: Ground, streams: int, commits: int) -> Reach:
     )  # fmt: skip
 
 
-def writes_per_second(ground: Ground, path: str, writers: int, seconds: float) -> tuple[float, float]:
-    """How many writes some connections make that do nothing else, and the server's CPU for each in µs."""
+def write_on(ground: Ground, path: str, writers: int, seconds: float) -> Writing:
+    """Have some connections write that do nothing else."""
     before = ground.tree.cpu_seconds()
     requests = [_put(ground.port, f"{path}/w{n % writers}", {"data": {"n": n}}) for n in range(1000)]
     result = run_load(Plan("127.0.0.1", ground.port, writers, seconds, requests))
     assert not result.wrong + result.lost, f"a write failed: {result.first_error}"
-    return result.per_second, (ground.tree.cpu_seconds() - before) / result.completed * 1e6
+    return Writing(result.per_second, (ground.tree.cpu_seconds() - before) / result.completed * 1e6)
 
 
 def _put(port: int, path: str, body: object) -> str:
@@ -234,28 +253,38 @@ def _put(port: int, path: str, body: object) -> str:
     )
 
 
-def slowdown(
-    ground: Ground, what: str, path: str, writers: int, streams: int, seconds: float, rounds: int
-) -> Slowdown:
-    """Writes to a path with streams of RECORDS open, and without, in turn."""
-    alone, beside = [], []
-    for n in range(writers):
+def slowdowns(ground: Ground, writers: int, streams: int, seconds: float, rounds: int) -> list[Slowdown]:
+    """Writes to another list and to RECORDS, without streams of RECORDS, with them, and without again."""
+    paths = OTHER, RECORDS
+    for path, n in product(paths, range(writers)):
         ground.put(f"{path}/w{n}", {"data": {}})
-    for _ in range(rounds):
-        alone.append(writes_per_second(ground, path, writers, seconds))
+
+    def turns(order: tuple[str, ...]) -> dict[str, Writing]:
+        return {path: write_on(ground, path, writers, seconds) for path in order}
+
+    alone, beside = [turns(paths)], []
+    for n in range(rounds):
         audience = Audience(ground, streams)
         try:
             audience.expect("drain")
             ground.settle()
-            beside.append(writes_per_second(ground, path, writers, seconds))
+            beside.append(turns(paths if n % 2 else paths[::-1]))
         finally:
             audience.close()
             ground.settle()
-    return Slowdown(ground.engine, what, writers, streams, _median(alone), _median(beside))
+        alone.append(turns(paths))
+    return [
+        Slowdown(
+            ground.engine, what, writers, streams,
+            [_between(before[path], after[path]) for before, after in pairwise(alone)],
+            [each[path] for each in beside],
+        )
+        for path, what in ((OTHER, "another list"), (RECORDS, "the list that is followed"))
+    ]  # fmt: skip
 
 
-def _median(rounds: list[tuple[float, float]]) -> tuple[float, float]:
-    return median(rate for rate, _ in rounds), median(cost for _, cost in rounds)
+def _between(one: Writing, other: Writing) -> Writing:
+    return Writing((one.rate + other.rate) / 2, (one.cost + other.cost) / 2)
 
 
 def run(
@@ -274,8 +303,8 @@ def run(
                 say(f"{ground.engine}: {number} streams")
                 reached.append(reach(ground, number, commits))
             say(f"{ground.engine}: writers beside 1,000 streams")
-            for what, path in (("another list", OTHER), ("the list that is followed", RECORDS)):
-                slowed += [slowdown(ground, what, path, each, 1000, seconds, rounds) for each in WRITERS]
+            for writers in WRITERS:
+                slowed += slowdowns(ground, writers, 1000, seconds, rounds)
     return reached, slowed
 
 

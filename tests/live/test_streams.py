@@ -295,17 +295,64 @@ async def test_who_falls_behind_while_others_are_sent_something_gets_it_once(
         assert len(seen) == 2
 
 
+# When it is sent
+
+
+async def test_what_is_committed_after_a_pause_is_sent_at_once(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "PAUSE", 0.0)
+    monkeypatch.setattr(feeds, "BURST_SECONDS", 0.0)
+    monkeypatch.setattr(feeds, "LONGEST_REST", 3600.0)
+    monkeypatch.setattr(feeds, "SHARE", 1e-9)
+    async with stream(app, R) as live:
+        for n in range(3):
+            await put(app, f"r{n}")
+            assert await names(live, 1) == [f"r{n}"]
+            [feed] = _hub(app)._feeds.values()
+            if feed._task is not None:
+                await asyncio.wait([feed._task])
+
+
+async def test_what_is_committed_without_a_pause_is_gathered(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rested, sent = asyncio.Event(), list[Segment]()
+
+    async def gather(_feed: feeds.Feed) -> None:
+        await rested.wait()
+
+    async def send(feed: feeds.Feed, segment: Segment, visible: Any) -> None:
+        sent.append(segment)
+        await passed_on(feed, segment, visible)
+
+    passed_on = feeds.Feed._send
+    monkeypatch.setattr(feeds.Feed, "_send", send)
+    async with stream(app, R) as live:
+        monkeypatch.setattr(feeds.Feed, "_gather", gather)
+        for n in range(5):
+            await put(app, f"r{n % 2}", n=n)
+        assert not sent
+        rested.set()
+        assert [(await live.next()).data["n"] for _ in range(2)] == [3, 4]
+    assert len(sent) == 1
+
+
 def _streams(app: App) -> list[Any]:
+    return list(_hub(app)._streams)
+
+
+def _hub(app: App) -> Any:
     for subscription in app.application.composition.service.store.wakeups._subscriptions:
         hub: Any = getattr(subscription.hear, "__self__", None)
         if hub is not None:
-            return list(hub._streams)
+            return hub
     raise AssertionError("there is a hub")
 
 
 async def test_nothing_stays_behind(app: App) -> None:
     async with stream(app, R), stream(app, f"/__live__?list={R}&list=/buckets/b/groups", user=None):
-        hub = _streams(app)[0]._hub
+        hub = _hub(app)
         assert len(hub._feeds) == 2
     left = [hub._streams, hub._feeds, hub._grounds, hub._interest, hub._users, hub._from, *hub._wheel]
     assert not any(left)

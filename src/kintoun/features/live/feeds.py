@@ -29,20 +29,24 @@ log = structlog.get_logger()
 PAGE_ROWS, PAGE_BYTES = 1000, 1 << 20
 """Changes that are read at once at most: so many, and no more than make up so much where they are large."""
 
-BELOW = 5
+BELOW = 10
 """How many times as long as we take to hand on what is sent it takes in all, with the server below us and the
 kernel."""
 
-SHARE, LONGEST_REST = 0.03, 1.0
-"""The part of its time that a feed may spend on sending, and how many seconds it rests for one change
-at most: whoever writes without a pause is not kept from it by those who follow."""
+SHARE, LONGEST_REST = 0.03, 0.85
+"""The part of its time that a feed may spend on sending while somebody writes without a pause, and how many
+seconds it rests at most: writers are not kept from their work by those who follow, who hear of it within a
+second."""
+
+PAUSE = 0.005
+"""Who writes again within so many seconds after the last was sent writes without a pause."""
 
 SLICE, LONGEST_PAUSE = 200, 0.005
 """Followers that are sent something at once, and how many seconds at most it is waited before the next: their
 events do not stand in a queue before the answers to others."""
 
 BURST_SECONDS = 1.0
-"""How much rest it may owe: a few commits that come together are sent at once."""
+"""How much rest a feed may owe: a few commits that come together are sent at once."""
 
 LONGEST_PAGE = 10_000
 """Objects of one reader's own that changed at once; with more it starts over."""
@@ -114,9 +118,12 @@ class Feed:
         self._kept_bytes = 0
         self.lock = asyncio.Lock()
         """Held while the position moves."""
-        self._rested = 0.0
-        """When the feed will have rested for all that it sent."""
-        self._dirty = False
+        self._sent = self._rested = 0.0
+        """When the feed sent something last, and when it will have rested for all that it sent."""
+        self._pressed = False
+        """Whether somebody writes without a pause."""
+        self._hints = 0
+        """How often something moved that was not read."""
         self._task: asyncio.Task[None] | None = None
 
     # Views
@@ -174,7 +181,7 @@ class Feed:
 
     def wake(self) -> None:
         """Read what changed, soon."""
-        self._dirty = True
+        self._hints += 1
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -191,25 +198,31 @@ class Feed:
 
     async def _run(self) -> None:
         try:
-            while self._dirty:
-                await self._rest()
-                self._dirty = False
+            while self._hints:
+                await self._gather()
+                self._hints = 0
                 try:
                     while await self._read():
                         pass
                 except Exception as error:
                     if not isinstance(error, (Unavailable, Conflict)):
                         log.exception("a list that is followed could not be read", list=str(self.path))
-                    self._dirty = True
+                    self._hints += 1
                     await asyncio.sleep(AGAIN_SECONDS)
         finally:
             self._task = None
 
-    async def _rest(self) -> None:
-        """Let what is committed gather, when much was sent to many already."""
-        early = self._rested - time.monotonic() - BURST_SECONDS
-        if early > 0:
+    async def _gather(self) -> None:
+        """Let what is committed gather, while somebody writes without a pause and much was sent of it.
+
+        Who waits for each change to arrive, and then writes the next, does not.
+        """
+        now = time.monotonic()
+        self._pressed = self._pressed or now < self._sent + PAUSE
+        early = self._rested - now - BURST_SECONDS
+        if self._pressed and early > 0:
             await asyncio.sleep(early)
+            self._pressed = self._hints > 1
 
     async def _read(self) -> bool:
         """Read a page and send it; returns whether there is more to be read."""
@@ -293,8 +306,9 @@ class Feed:
                 view.emptied = False
                 for follower in tuple(view.followers):
                     follower.doubt()
-        now = time.monotonic()
-        self._rested = max(self._rested, now) + min(cost / SHARE, LONGEST_REST)
+        self._sent = now = time.monotonic()
+        owed = max(self._rested, now) + min(cost / SHARE, LONGEST_REST)
+        self._rested = min(owed, now + BURST_SECONDS + LONGEST_REST)
 
     def _start_anew(self, clock: Clock | None) -> None:
         """The list was deleted, and perhaps made again: nobody who followed it is in step."""
