@@ -132,7 +132,7 @@ class Registry(Protocol):
         ...
 
     def stream_list(self, answer: PastList) -> None:
-        """Answer the requests for lists that accept `text/event-stream`."""
+        """Answer the requests for lists that accept `text/event-stream` no less than JSON."""
         ...
 
     def listen(self, listener: Listener) -> None:

@@ -90,7 +90,27 @@ async def test_objects_of_ones_own(app: App) -> None:
         assert (event.name, event.data["id"]) == ("left", "hidden")
         await app.ok(f"DELETE {R}/mine")
         event = await live.next()
-        assert (event.name, event.data["id"]) == ("left", "mine")
+        assert (event.name, event.data["id"], event.data["deleted"]) == ("message", "mine", True)
+
+
+async def test_what_of_ones_own_was_lost_while_away(app: App) -> None:
+    readable = {"data": {}, "permissions": {"read": [principal("bob")]}}
+    await app.ok("PATCH /buckets/b", {"permissions": {"read": []}})
+    for name in ("kept", "taken", "deleted"):
+        await app.ok(f"PUT {R}/{name}", readable)
+    async with stream(app, f"{R}?_since=0", user="bob") as live:
+        assert await names(live, 3) == ["kept", "taken", "deleted"]
+    place = {"Last-Event-ID": live.id}
+    async with stream(app, R, user="bob", headers=place) as again:
+        await app.ok(f"PATCH {R}/kept", {"data": {"n": 1}})
+        assert await names(again, 1) == ["kept"]
+    await app.ok(f"PATCH {R}/taken", {"permissions": {"read": []}})
+    await app.ok(f"DELETE {R}/deleted")
+    async with stream(app, R, user="bob", headers=place) as again:
+        assert (await again.next()).name == "reset"
+        assert await names(again, 1) == ["kept"]
+        await app.ok(f"PUT {R}/more", readable)
+        assert await names(again, 1) == ["more"]
 
 
 async def test_who_comes_to_see_all_starts_over(app: App) -> None:

@@ -90,7 +90,7 @@ async def test_filters_and_fields(app: App) -> None:
         events = [(e.name, e.data) for e in [await live.next() for _ in range(5)]]
     assert events[0] == ("message", {"id": "one", "n": 1, "last_modified": one})
     assert [(name, data["id"]) for name, data in events[1:]] == [
-        ("left", "other"), ("left", "one"), ("message", "gone"), ("left", "gone"),
+        ("left", "other"), ("left", "one"), ("message", "gone"), ("message", "gone"),
     ]  # fmt: skip
     assert events[2][1] == {"id": "one", "last_modified": two}
     assert events[4][1]["deleted"] is True
@@ -293,6 +293,23 @@ async def test_who_falls_behind_while_others_are_sent_something_gets_it_once(
         for live in everybody:
             assert await names(live, 2) == ["second", "third"]
         assert len(seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("accepted", "streamed"),
+    [
+        ("text/event-stream, */*", True),
+        ("TEXT/Event-Stream", True),
+        ("application/json, text/event-stream", True),
+        ("application/json, text/event-stream;q=0.1", False),
+        ("text/event-stream;q=0, */*", False),
+        ("application/json", False),
+    ],
+)
+async def test_who_accepts_a_stream(app: App, accepted: str, streamed: bool) -> None:
+    answer = await app.call(f"HEAD {R}", headers={"Accept": accepted})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/event-stream") is streamed
 
 
 # When it is sent

@@ -7,16 +7,29 @@ from collections.abc import Sequence
 
 def preferred(accepted: str, offered: Sequence[str]) -> str | None:
     """The one to which `Accept-Encoding` gives most weight, the first of several; None: not encoded."""
-    weights: dict[str, float] = {}
-    for part in accepted.split(","):
-        coding, _, parameters = part.strip().lower().partition(";")
-        weights[coding.strip()] = _weight(parameters)
+    weights = _weights(accepted)
     best, most = None, weights.get("identity", 0.0)
     for encoding in offered:
         weight = weights.get(encoding, weights.get("*", 0.0))
         if weight > most or (weight == most > 0 and best is None):
             best, most = encoding, weight
     return best
+
+
+def outweighs(accepted: str, one: str, other: str) -> bool:
+    """Whether `Accept` names a media type, and gives it no less weight than another."""
+    if one not in accepted.lower():
+        return False  # as is said of nearly all requests
+    weights = _weights(accepted)
+    return weights.get(one, 0.0) > 0 and weights[one] >= weights.get(other, 0.0)
+
+
+def _weights(accepted: str) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for part in accepted.split(","):
+        name, _, parameters = part.strip().lower().partition(";")
+        weights[name.strip()] = _weight(parameters)
+    return weights
 
 
 def _weight(parameters: str) -> float:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from kintoun.http.answers import Answer, Headers
+from kintoun.http.answers import JSON, Answer, Headers
+from kintoun.http.negotiation import outweighs
 from kintoun.http.requests import Request
 from kintoun.model import json, timestamps
 from kintoun.model.errors import ProtocolError
@@ -22,6 +23,8 @@ from kintoun.resources.rules import Rules
 from kintoun.resources.writing import check_body
 from kintoun.storage.rows import Clock, Found, Page, Row, Stored, Wanted
 from kintoun.storage.sources import OBJECTS
+
+EVENT_STREAM = "text/event-stream"
 
 TO_IS_DEPRECATED = "_to is now deprecated, you should use _before instead"
 
@@ -109,7 +112,7 @@ async def get_list(kind: Kind, context: Context, request: Request) -> Answer:
     """GET and HEAD of a list."""
     path = ListPath(kind, request.parameters)
     stream = context.service.stream_list
-    if stream is not None and "text/event-stream" in request.headers.get("accept", ""):
+    if stream is not None and outweighs(request.headers.get("accept", ""), EVENT_STREAM, JSON):
         return await stream(context, request, path)
     check_accept(request)
     if b"_at=" in request.query and context.service.past_list is not None:

@@ -50,7 +50,9 @@ class Track:
         self.grounds: set[str] = set()
         self.at = self.sent = since, 0
         self.watermark = rights.clock.watermark
-        self.follows = self.fresh = self.start_over = False
+        self.follows = self.fresh = False
+        # What a reader of its own objects lost while it was away can only be told by telling what is left.
+        self.start_over = look.principals is not None and 0 < since < rights.clock.timestamp
 
     def push(self, segment: Segment, data: bytes) -> None:
         """What the list's feed sends to its followers."""
@@ -76,7 +78,7 @@ class Track:
             self.feed.forget(self.view)
             self.view = None
         self.follows = False
-        # What a reader of its own objects lost meanwhile can only be told by telling what is left.
+        # As of one that comes back.
         lost = self.look.principals is not None and self.at != self.sent
         self.start_over = self.start_over or start_over or lost
         self.at = self.sent

@@ -89,13 +89,13 @@ class Look(NamedTuple):
         for row in rows:
             if own is not None and not own.shows(row):
                 if own.loses(row):
-                    events.append((_gone(row), "left"))
+                    events.append(_gone(row))
                 continue
             shown = self._shown(row)
             if shown is not None:
                 events.append((shown, None))
             elif not fresh:
-                events.append((_gone(row), "left"))
+                events.append(_gone(row))
         return events
 
     def _shown(self, row: Row) -> str | None:
@@ -110,9 +110,11 @@ class Look(NamedTuple):
         return json.encode_text(self.fields.apply(content))
 
 
-def _gone(row: Row) -> str:
+def _gone(row: Row) -> tuple[str, str | None]:
     """What is told of an object that is not, or no longer, among those that a reader asked for."""
-    return row[3] if row[0] & 1 else json.encode_text({"id": row[1], "last_modified": row[2]})
+    if row[0] & 1:
+        return row[3], None
+    return json.encode_text({"id": row[1], "last_modified": row[2]}), "left"
 
 
 class Own:
