@@ -319,6 +319,7 @@ async def test_what_is_committed_after_a_pause_is_sent_at_once(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feeds, "PAUSE", 0.0)
+    monkeypatch.setattr(feeds, "PAUSE_OF_COST", 0.0)
     monkeypatch.setattr(feeds, "BURST_SECONDS", 0.0)
     monkeypatch.setattr(feeds, "LONGEST_REST", 3600.0)
     monkeypatch.setattr(feeds, "SHARE", 1e-9)

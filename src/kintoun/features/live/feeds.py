@@ -38,8 +38,9 @@ SHARE, LONGEST_REST = 0.03, 0.85
 seconds it rests at most: writers are not kept from their work by those who follow, who hear of it within a
 second."""
 
-PAUSE = 0.005
-"""Who writes again within so many seconds after the last was sent writes without a pause."""
+PAUSE, PAUSE_OF_COST = 0.005, 0.3
+"""Who writes again within so many seconds after something was sent, or that part of what it took, writes
+without a pause."""
 
 SLICE, LONGEST_PAUSE = 200, 0.005
 """Followers that are sent something at once, and how many seconds at most it is waited before the next: their
@@ -118,8 +119,9 @@ class Feed:
         self._kept_bytes = 0
         self.lock = asyncio.Lock()
         """Held while the position moves."""
-        self._sent = self._rested = 0.0
-        """When the feed sent something last, and when it will have rested for all that it sent."""
+        self._paused = self._rested = 0.0
+        """When nobody has written again after something was sent, and when the feed will have rested for all
+        that it sent."""
         self._pressed = False
         """Whether somebody writes without a pause."""
         self._hints = 0
@@ -218,7 +220,7 @@ class Feed:
         Who waits for each change to arrive, and then writes the next, does not.
         """
         now = time.monotonic()
-        self._pressed = self._pressed or now < self._sent + PAUSE
+        self._pressed = self._pressed or now < self._paused
         early = self._rested - now - BURST_SECONDS
         if self._pressed and early > 0:
             await asyncio.sleep(early)
@@ -306,7 +308,8 @@ class Feed:
                 view.emptied = False
                 for follower in tuple(view.followers):
                     follower.doubt()
-        self._sent = now = time.monotonic()
+        now = time.monotonic()
+        self._paused = now + max(PAUSE, PAUSE_OF_COST * cost)
         owed = max(self._rested, now) + min(cost / SHARE, LONGEST_REST)
         self._rested = min(owed, now + BURST_SECONDS + LONGEST_REST)
 
