@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -16,6 +17,7 @@ import zstandard
 from msgspec.structs import replace
 
 from kintoun.app import create_app
+from kintoun.features.attachments import dictionaries
 from tests.files.serving_app import SERVED, Serving, compress, files_in, serving, upload
 from tests.support.inprocess import App, Databases, settings_for
 
@@ -322,6 +324,17 @@ async def test_an_earlier_version_as_dictionary(app: App) -> None:
     assert (magic.hex(), named) == ("5e2a4d1820000000", digest)
     raw = zstandard.ZstdCompressionDict(first.content, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
     assert zstandard.ZstdDecompressor(dict_data=raw).decompress(frame) == VERSIONS[1]
+
+
+async def test_a_flag_set_later_is_soon_seen(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(dictionaries, "time", SimpleNamespace(monotonic=lambda: now))
+    location = await upload(app, CONTENT)
+    assert "Use-As-Dictionary" not in (await get(app, location)).headers
+    path = f"/buckets/{location.split('/')[0]}/collections/{location.split('/')[1]}"
+    await app.ok(f"PATCH {path}", {"data": {"flags": ["compression-dictionaries"]}})
+    now = 6.0
+    assert "Use-As-Dictionary" in (await get(app, location)).headers
 
 
 OTHERS = [

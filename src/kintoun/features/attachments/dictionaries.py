@@ -23,7 +23,8 @@ from kintoun.storage.rows import Wanted
 
 FLAG = "compression-dictionaries"
 EARLIER_VERSIONS = 5
-REMEMBERED_SECONDS = 60.0
+REMEMBERED_SECONDS = 5.0
+"""How late a flag may be seen: long before the compressor has looked at a new file for the last time."""
 MOST_REMEMBERED = 1000
 
 MAGIC = unhexlify("5e2a4d1820000000")
@@ -58,7 +59,7 @@ class Dictionaries:
         return await self.used_in(location.bucket, location.collection, location.size)
 
     async def used_in(self, bucket: str, collection: str, size: int) -> bool:
-        """Whether files of a size have dictionaries in a collection; what was learnt holds for a minute."""
+        """Whether files of a size have dictionaries in a collection; what was learnt holds for seconds."""
         if not bucket or not 0 < size <= self._most:
             return False
         place = bucket, collection
