@@ -20,6 +20,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many steps as a publication of thousands has, with tens of records."""
     for module, name, value in (
         (reading, "FEW", 5),
+        (reading, "PAGE", 7),
         (applying, "AT_ONCE", 8),
         (applying, "SENT", 16),
         (postgresql, "MANY", 10),

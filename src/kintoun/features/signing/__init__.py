@@ -2,7 +2,8 @@
 
 `review` is the workflow as a function; `resources` says which collections take part. `reacting` follows what
 clients do to sources, `guarding` keeps them from what is published. `planning` and `publishing` make what is
-signed outside of transactions, `applying` commits it; `attesting` adds a manifest, and an entry in the log.
+signed outside of transactions, `applying` commits it; `holding` knows what is published, `anticipating` looks
+ahead for that; `attesting` adds a manifest, and an entry in the log.
 `signers` sign, `chains` vouch for them, `renewal` and `resigning` see to it that what is published never
 expires, `inspecting` and `watching` that it verifies.
 """
@@ -15,6 +16,7 @@ from typing import Any, ClassVar
 
 import kintoun
 from kintoun.features.signing import publication_log
+from kintoun.features.signing.anticipating import Anticipation
 from kintoun.features.signing.applying import SIGNER_USER
 from kintoun.features.signing.attesting import Attestation
 from kintoun.features.signing.chains import MIGRATIONS, Chains, base_url
@@ -82,6 +84,7 @@ class Signing(Plugin):
         self._watch(registry, signers, Inspector(service.store, resources, signers, chains))
         registry.background(Renewal(settings).renew, lease=LEASE)
         registry.background(Resigning(service.store, resources, signers, self.publisher).run, lease="signing")
+        registry.background(Anticipation(service.store, resources, self.publisher.planner).run)
         if settings.auto_create_resources:
             principals = settings.auto_create_resources_principals
             registry.background(creator(service, resources, principals), lease="signing-resources")

@@ -161,8 +161,11 @@ async def update_source(
     await write(work, source, {**metadata, **fields}, grants)
 
 
-async def remember(work: Work, plan: Plan) -> None:
-    """Write down what the targets now have, and whom the next approval may not come from."""
+async def remember(work: Work, plan: Plan) -> Mapping[str, Edition]:
+    """Write down what the targets now have, and whom the next approval may not come from.
+
+    Returns the editions by the paths of the targets.
+    """
     unit, workflow, step = work.unit, plan.workflow, plan.step
     state = state_in(await unit.object(state_path(workflow.source)))
     editions = dict(state.editions)
@@ -178,6 +181,7 @@ async def remember(work: Work, plan: Plan) -> None:
     editors = () if emptied else state.editors
     review = plan.review if step is Step.REQUEST else None if emptied else state.review
     await State(0, editors, review, editions).save(unit, workflow.source)
+    return editions
 
 
 def _edition(target: Target, step: Step, number: int, source: Position) -> Edition:

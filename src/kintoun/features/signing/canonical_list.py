@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
-from kintoun.signatures.message import Message
-
-_ID = itemgetter(0)
+from kintoun.signatures.message import Message, States
 
 MOST = 1000
 """Records of a block from which on it is divided."""
+
+SAMPLED = 16
+"""One name of so many is looked at to divide a list."""
 
 
 class Block(NamedTuple):
@@ -25,11 +25,10 @@ class Block(NamedTuple):
     fragments: bytes
 
     @classmethod
-    def of(cls, rows: Sequence[tuple[str, str]]) -> Block:
-        """The block of these ids and fragments, in their order."""
-        fragments = [fragment for _, fragment in rows]
+    def of(cls, ids: Sequence[str], fragments: Sequence[str]) -> Block:
+        """The block of these records, in the order of their ids."""
         sizes = array("I", [len(fragment) + 1 for fragment in fragments])
-        return cls([name for name, _ in rows], sizes, f"{','.join(fragments)},".encode())
+        return cls(ids, sizes, f"{','.join(fragments)},".encode())
 
     def changed(self, names: Sequence[str], changes: Mapping[str, str | None]) -> Block:
         """The block with other fragments for some ids, given in their order; None removes one."""
@@ -71,21 +70,22 @@ class Block(NamedTuple):
 class CanonicalList:
     """Records in the order of their ids, each in its canonical form (signing section 2.1).
 
-    They stand in blocks, which lists have in common that differ but here and there.
+    They stand in blocks, which lists have in common that differ but here and there; and so far as two begin
+    with the same blocks, these are hashed once for both.
     """
 
-    __slots__ = ("_blocks",)
+    __slots__ = ("_blocks", "_states")
 
-    def __init__(self, blocks: Sequence[Block]) -> None:
-        """None of the `blocks` is empty."""
+    def __init__(self, blocks: Sequence[Block] = (), states: States | None = None) -> None:
+        """None of the `blocks` is empty. `states` are those of hashes before some of the first."""
         self._blocks = blocks
+        self._states: States = {} if states is None else states
 
     @classmethod
-    def of(cls, records: Iterable[tuple[str, str]]) -> CanonicalList:
-        """The list of these ids and fragments, in any order. All of what is canonical is ASCII."""
-        rows = sorted(records, key=_ID)
-        step = MOST // 2
-        return cls([Block.of(rows[start : start + step]) for start in range(0, len(rows), step)])
+    def of(cls, records: Mapping[str, str]) -> CanonicalList:
+        """The list of fragments, by their ids, in any order. All of what is canonical is ASCII."""
+        portions = _in_order(list(records))
+        return cls([Block.of(ids, [records[name] for name in ids]) for ids in portions])
 
     def __len__(self) -> int:
         return sum(len(block.ids) for block in self._blocks)
@@ -93,15 +93,17 @@ class CanonicalList:
     @property
     def memory(self) -> int:
         """About how much memory it takes, in bytes."""
-        return sum(len(block.fragments) + 100 * len(block.ids) for block in self._blocks)
+        return sum(len(block.fragments) + 100 * len(block.ids) + 1000 for block in self._blocks)
 
     def changed(self, changes: Mapping[str, str | None]) -> CanonicalList:
         """The list with other fragments for some ids; None removes one."""
+        if not changes:
+            return self
         if not self._blocks:
-            return CanonicalList.of((name, each) for name, each in changes.items() if each is not None)
-        names = sorted(changes)
+            return CanonicalList.of({name: each for name, each in changes.items() if each is not None})
+        names = [*chain.from_iterable(_in_order(list(changes)))]
         blocks: list[Block] = []
-        start = 0
+        start = same = 0
         for n, block in enumerate(self._blocks, 1):
             end = len(names)
             if n < len(self._blocks):
@@ -110,8 +112,14 @@ class CanonicalList:
                 blocks.append(block)
             else:
                 blocks += block.changed(names[start:end], changes).divided()
+            same += end == 0
             start = end
-        return CanonicalList(blocks)
+        return CanonicalList(blocks, self._beginning(min(same, len(blocks) - 1)))
+
+    def _beginning(self, blocks: int) -> States:
+        """The states of hashes up to the end of so many blocks, which others follow."""
+        before = max(blocks, 0) + 1  # something stands before the first
+        return {name: states[: before + 1] for name, states in self._states.copy().items()}
 
     def gap(self) -> str | None:
         """The id of a record of which there is no fragment but an empty one."""
@@ -123,37 +131,14 @@ class CanonicalList:
         pieces: list[bytes | memoryview] = [block.fragments for block in self._blocks]
         if pieces:
             pieces[-1] = memoryview(pieces[-1])[:-1]
-        return Message(b'{"data":[', *pieces, b'],"last_modified":"%d"}' % timestamp)
+        return Message(b'{"data":[', *pieces, b'],"last_modified":"%d"}' % timestamp, states=self._states)
 
 
-class Remembered:
-    """What lists held when they were published last, by their numbers, as far as there is room.
-
-    They are told apart by the digests of what was signed, so what was never committed is never taken for it.
-    """
-
-    def __init__(self, room: int) -> None:
-        """`room` is in bytes."""
-        self._room = room
-        self._used = 0
-        self._lists: OrderedDict[int, tuple[str, CanonicalList]] = OrderedDict()
-
-    def get(self, number: int, digest: str) -> CanonicalList | None:
-        """The records of a list, if this is their digest."""
-        found = self._lists.get(number)
-        if found is None or found[0] != digest:
-            return None
-        self._lists.move_to_end(number)
-        return found[1]
-
-    def put(self, number: int, digest: str, records: CanonicalList) -> None:
-        """Remember the records of a list in place of older ones."""
-        if number in self._lists:
-            self._used -= self._lists.pop(number)[1].memory
-        if records.memory > self._room:
-            return
-        self._lists[number] = digest, records
-        self._used += records.memory
-        while self._used > self._room:
-            _, (_, dropped) = self._lists.popitem(last=False)
-            self._used -= dropped.memory
+def _in_order(names: Sequence[str]) -> Iterator[list[str]]:
+    """Names in their order, some hundreds at a time: no thread runs while another sorts them all at once."""
+    step = max(MOST // 2 // SAMPLED, 1)
+    bounds = sorted(names[::SAMPLED])[step::step]
+    portions: list[list[str]] = [[] for _ in range(len(bounds) + 1)]
+    for name in names:
+        portions[bisect_right(bounds, name)].append(name)
+    return map(sorted, filter(None, portions))

@@ -8,9 +8,10 @@ from operator import itemgetter
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from kintoun.features.signing.canonical_list import CanonicalList
 from kintoun.features.signing.chains import PATH, Chains, base_url
 from kintoun.features.signing.published import published
-from kintoun.features.signing.reading import records, records_of
+from kintoun.features.signing.reading import content, records_of
 from kintoun.features.signing.resources import Resources, resources_of
 from kintoun.features.signing.settings import Local
 from kintoun.features.signing.signers import LazySigner, Signers
@@ -28,12 +29,12 @@ if TYPE_CHECKING:
     from kintoun.signatures.elsewhere import Elsewhere
     from kintoun.signatures.trust import Trust
 
-AT_ONCE = 200
-"""Records after which others get their turn."""
-
 ATTEMPTS = 3
 
 State = Literal["good", "bad", "unchecked"]
+
+Bodies = Mapping[str, str | None]
+"""The bodies of records by their ids."""
 
 
 class Condition(NamedTuple):
@@ -69,7 +70,7 @@ class Inspector:
     async def inspect(self, target: Path) -> Condition | None:
         """How a target stands; None when it is gone, or was never signed."""
         for _ in range(ATTEMPTS):
-            row, version, content = await self._read(target)
+            row, version, (_, timestamp), bodies = await self._read(target)
             again, same, _ = await self._position(target)
             if (again, same) == (row, version):  # nobody published meanwhile
                 break
@@ -83,7 +84,7 @@ class Inspector:
         signed = manifest.version if manifest is not None else row.timestamp
         expires = manifest.expires if manifest is not None else None
         trust = await self.trust(_urls(metadata))
-        state, reason = await asyncio.to_thread(_verdict, target, metadata, content, trust)
+        state, reason = await asyncio.to_thread(_verdict, target, metadata, bodies, timestamp, trust)
         return Condition(target, state, reason, signed, expires)
 
     async def trust(self, urls: Sequence[str]) -> Trust:
@@ -148,18 +149,10 @@ class Inspector:
             return found.points[0], 0, (0, 0)
         return found.points[0], clock.version, (clock.list or 0, clock.timestamp)
 
-    async def _read(self, target: Path) -> tuple[Stored | None, int, bytes]:
-        row, version, (number, timestamp) = await self._position(target)
-        fragments: list[bytes] = []
-        rows = await records(self._store, number) if number else []
-        for n, (_, body) in enumerate(sorted(rows, key=itemgetter(0))):
-            try:
-                fragments.append(canonical(json.decode(body.encode())))
-            except NotCanonical:
-                fragments.append(b"null")  # no signature is of this
-            if n % AT_ONCE == AT_ONCE - 1:
-                await asyncio.sleep(0)
-        return row, version, envelope(fragments, timestamp)
+    async def _read(self, target: Path) -> tuple[Stored | None, int, tuple[int, int], Bodies]:
+        row, version, position = await self._position(target)
+        number, _ = position
+        return row, version, position, await content(self._store, number) if number else {}
 
 
 def inspector_of(settings: Settings, store: Store) -> Inspector:
@@ -183,7 +176,26 @@ def _manifest(metadata: Mapping[str, Any]) -> Manifest | None:
         return None
 
 
-def _verdict(target: Path, metadata: Mapping[str, Any], content: bytes, trust: Trust) -> tuple[State, str]:
+def _verdict(
+    target: Path, metadata: Mapping[str, Any], bodies: Bodies, timestamp: int, trust: Trust
+) -> tuple[State, str]:
+    """Whether what is signed is what the records are stored as, or else what clients make of them."""
+    stored = bytes(CanonicalList().changed(bodies).message(timestamp))
+    verdict = _verdict_on(target, metadata, stored, trust)
+    if verdict[0] != "bad":
+        return verdict
+    made = envelope(map(_as_clients_do, map(itemgetter(1), sorted(bodies.items()))), timestamp)
+    return verdict if made == stored else _verdict_on(target, metadata, made, trust)
+
+
+def _as_clients_do(body: str | None) -> bytes:
+    try:
+        return canonical(json.decode_stored(body or ""))
+    except NotCanonical:
+        return b"null"  # no signature is of this
+
+
+def _verdict_on(target: Path, metadata: Mapping[str, Any], content: bytes, trust: Trust) -> tuple[State, str]:
     from kintoun.signatures.content_signature import InvalidSignature
     from kintoun.signatures.elsewhere import Missing
     from kintoun.signatures.trust import Unchecked

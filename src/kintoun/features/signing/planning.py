@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from kintoun.features.signing.canonical_list import CanonicalList, Remembered
+from kintoun.features.signing.canonical_list import CanonicalList
 from kintoun.features.signing.comparing import Difference, differences, review_digest
+from kintoun.features.signing.holding import Holdings, Known
 from kintoun.features.signing.reading import (
     Candidate,
     Position,
@@ -15,12 +16,11 @@ from kintoun.features.signing.reading import (
     aside,
     candidates,
     positions,
-    records,
     records_of,
 )
 from kintoun.features.signing.resources import Workflow
 from kintoun.features.signing.review import Step
-from kintoun.features.signing.signable import TIMESTAMP, Content, fragment
+from kintoun.features.signing.signable import TIMESTAMP, Content
 from kintoun.features.signing.state import Edition, State, state_in, state_path
 from kintoun.model import json, timestamps
 from kintoun.model.errors import INVALID_POSTED_DATA, ProtocolError
@@ -56,6 +56,7 @@ class Target(NamedTuple):
     before: Edition | None
     placed: Placed
     timestamp: int
+    content: Known
     message: Message
 
 
@@ -117,7 +118,7 @@ class Planner:
 
     def __init__(self, store: Store, room: int) -> None:
         self._store = store
-        self._remembered = Remembered(room)
+        self.holdings = Holdings(store, room)
 
     async def plan(self, workflow: Workflow, step: Step) -> Plan:
         """What a step will publish. Raises ProtocolError when it cannot be signed, or must not be."""
@@ -131,14 +132,16 @@ class Planner:
             # Records came into the source past this feature, under timestamps of the past.
             since, changes = 0, await self._changes(ground, step, 0)
         published = targets_of(step, workflow, changes if since else {})
-        held = await asyncio.gather(*(self._held(ground, path) for path in published))
+        held = await asyncio.gather(
+            *(self.holdings.of(ground.stands[path], ground.edition(path)) for path in published)
+        )
         if since and not all(known for _, known in held):
             changes = await self._changes(ground, step, 0)
         plan = await aside(sum(map(len, changes.values())), lambda: _planned(ground, step, changes))
         targets = await asyncio.gather(
             *(
-                self._target(ground, path, changes[path], content)
-                for path, (content, _) in zip(published, held, strict=True)
+                self._target(ground, path, changes[path], records)
+                for path, (records, _) in zip(published, held, strict=True)
             )
         )
         size = sum(len(row.body) for row in targets[-1].placed.rows if not row.deleted) if targets else 0
@@ -160,32 +163,22 @@ class Planner:
             return await candidates(self._store, 0, preview, destination, 0)
         return await candidates(self._store, source, preview, destination, since)
 
-    async def _held(self, ground: Ground, path: Path) -> tuple[CanonicalList, bool]:
-        """What a target holds, and whether that is what was signed last."""
-        position, edition = ground.stands[path], ground.edition(path)
-        if edition is not None:
-            known = self._remembered.get(position.number, edition.digest)
-            if known is not None:
-                return known, True
-        if not position.live:
-            return CanonicalList.of(()), edition is not None
-        rows = await records(self._store, position.number)
-        if edition is not None:
-            found = await aside(len(rows), lambda: _as_stored(rows))
-            message = found.message(position.timestamp)
-            if await aside(len(rows), lambda: message.name) == edition.digest:
-                return found, True
-        return await aside(len(rows), lambda: _as_decoded(rows)), False
+    async def look_ahead(self, workflow: Workflow) -> None:
+        """Read what targets hold before it is asked for, where that takes long and there is room for it."""
+        ground = await self._survey(workflow)
+        for path in workflow.targets:
+            edition = ground.edition(path)
+            if edition is not None:
+                await self.holdings.look_ahead(ground.stands[path], edition)
 
     async def _as_it_is(self, ground: Ground, path: Path) -> Target:
         """What a target holds, to be signed again: only what was signed before, or is what the source has."""
         position, edition = ground.stands[path], ground.edition(path)
-        rows = await records(self._store, position.number) if position.live else []
-        found = await aside(len(rows), lambda: _as_stored(rows))
-        target = await self._target(ground, path, (), found)
-        if edition is not None and target.message.name == edition.digest:
-            return target
-        target = await self._target(ground, path, (), await aside(len(rows), lambda: _as_decoded(rows)))
+        if edition is not None:
+            known = await self.holdings.signed(position, edition)
+            if known is not None:
+                return await self._target(ground, path, (), known.records)
+        target = await self._target(ground, path, (), await self.holdings.decoded(position))
         if edition is not None and target.message.name == edition.digest:
             return target
         if ground.state.edition(path) is None and await self._is_source(ground, path):
@@ -217,11 +210,9 @@ class Planner:
             if (unsignable := holds.gap()) is not None:
                 raise ProtocolError(400, INVALID_POSTED_DATA, UNSIGNABLE.format(path, unsignable))
             message = holds.message(timestamp)
-            name = message.name  # it is hashed now, in this thread
-            if position.number:
-                self._remembered.put(position.number, name, holds)
+            known = Known(message.name, timestamp, holds)  # it is hashed now, in this thread
             before = ground.state.edition(path)
-            return Target(path, position, before, placed, timestamp, message)
+            return Target(path, position, before, placed, timestamp, known, message)
 
         return await aside(len(held) + len(changes), make)
 
@@ -298,12 +289,12 @@ def _placed(
     """Records with the timestamps that they will have; `live` makes the body and the ACL of one."""
     first = timestamps.following(position.timestamp, timestamps.now())
     rows = []
-    for timestamp, (name, content, before, _) in enumerate(changes, first):
-        if content is None:
+    for timestamp, (name, wanted, before, _) in enumerate(changes, first):
+        if wanted is None:
             body, grants = TOMBSTONE % (name, timestamp), NO_GRANTS
         else:
-            body, grants = live(content, timestamp, before)
-        rows.append(made(Stored, (name, timestamp, content is None, body, grants)))
+            body, grants = live(wanted, timestamp, before)
+        rows.append(made(Stored, (name, timestamp, wanted is None, body, grants)))
     return Placed(rows, [change.before for change in changes])
 
 
@@ -316,21 +307,3 @@ def _restored(content: Content, timestamp: int, before: Stored | None) -> tuple[
     """A record of a source as it was published, with the ACL that it has."""
     grants = before.grants if before is not None and not before.deleted else NO_GRANTS
     return json.encode_text({**content.attributes, TIMESTAMP: timestamp}), grants
-
-
-def _as_stored(rows: Iterable[tuple[str, str]]) -> CanonicalList:
-    """Records that this server published: their bodies are canonical."""
-    return CanonicalList.of(rows)
-
-
-def _as_decoded(rows: Iterable[tuple[str, str]]) -> CanonicalList:
-    """Records that came here in another way, with gaps for those that cannot be signed."""
-
-    def fragments() -> Iterator[tuple[str, str]]:
-        for name, body in rows:
-            try:
-                yield name, fragment(json.decode_stored(body)).decode()
-            except ProtocolError:
-                yield name, ""
-
-    return CanonicalList.of(fragments())

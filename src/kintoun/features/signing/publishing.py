@@ -99,7 +99,7 @@ class Publisher:
     def __init__(self, service: Service, sign: Sign, room: int) -> None:
         self._service = service
         self._sign = sign
-        self._planner = Planner(service.store, room)
+        self.planner = Planner(service.store, room)
         self.extensions: list[Extension] = []
         self._approved = service.measures.counter(
             "signing_approved_changes_total", "Records whose changes were approved.", ("bucket", "collection")
@@ -126,7 +126,7 @@ class Publisher:
     async def prepare(self, workflow: Workflow, step: Step) -> Signed:
         """A plan for a step with its signatures. Raises ProtocolError."""
         began = asyncio.get_running_loop().time()
-        plan = await self._planner.plan(workflow, step)
+        plan = await self.planner.plan(workflow, step)
         attributes = await asyncio.gather(*(self._attested(plan, target) for target in plan.targets))
         self._seconds.observe(asyncio.get_running_loop().time() - began, step.name.lower())
         return Signed(plan, attributes)
@@ -153,7 +153,10 @@ class Publisher:
                 await extension.record(work, published_of(plan, target), written)
         if step is Step.APPROVE and workflow.preview is not None and len(plan.targets) == 1:
             await applying.describe(work, workflow.preview, metadata, {})
-        await applying.remember(work, plan)
+        editions = await applying.remember(work, plan)
+        for target in plan.targets:
+            if (edition := editions.get(str(target.path))) is not None:
+                self.planner.holdings.remember(edition.list, target.content)
         if step is not Step.DELETE:
             preview = workflow.preview is not None
             now = datetime.now(UTC)

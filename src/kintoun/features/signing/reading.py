@@ -14,6 +14,7 @@ from kintoun.model.kinds import RECORD
 from kintoun.model.paths import ListPath, Path
 from kintoun.model.tuples import made
 from kintoun.storage import Store
+from kintoun.storage.dialect import Dialect
 from kintoun.storage.rows import Clock, Stored, Wanted
 
 T = TypeVar("T")
@@ -26,29 +27,45 @@ Role = Literal["source", "preview", "destination"]
 NO_LIST = 0
 """In place of the number of a list that is not there."""
 
+PAGE = 1000
+"""Rows that are read at once: so many keep neither the database nor the event loop for long."""
+
+# The limit stands in the statement: PostgreSQL, which plans for any values, follows the timestamps then, and
+# would otherwise look through the whole list for the few rows behind one.
 _CHANGED = (
     "SELECT s.id, s.ts, s.deleted, s.body, s.grants, p.ts, p.deleted, p.body, p.grants,"
-    " d.ts, d.deleted, d.body, d.grants FROM object s"
+    " d.ts, d.deleted, d.body, d.grants FROM (SELECT o.id, o.ts, o.deleted, o.body, o.grants FROM object o"
+    " WHERE o.list = $1 AND o.ts > $4 ORDER BY o.ts LIMIT {page}) s"
     " LEFT JOIN object p ON p.list = $2 AND p.id = s.id LEFT JOIN object d ON d.list = $3 AND d.id = s.id"
-    " WHERE s.list = $1 AND s.ts > $4 ORDER BY s.ts"
+    " ORDER BY s.ts"
 )
 _MORE = (
     "SELECT t.list, t.id, t.ts, t.deleted, t.body, t.grants FROM object t"
     " WHERE t.list IN ($2, $3) AND t.deleted = 0"
     " AND NOT EXISTS (SELECT 1 FROM object s WHERE s.list = $1 AND s.id = t.id)"
 )
-# In the order in which they were written: so they lie together, whatever their ids.
-_RECORDS = "SELECT o.id, o.body FROM object o WHERE o.list = $1 AND o.deleted = 0 ORDER BY o.ts"
+# In the order in which they were written: so they lie together, whatever their ids. A page comes as one row,
+# which costs driver and event loop next to nothing; no id and no JSON that is stored has a line break.
+_CONTENT = (
+    "SELECT max(r.ts), {join}(r.id, '\n'), {join}(r.body, '\n') FROM (SELECT o.id, o.ts,"
+    " CASE WHEN o.deleted = 0 THEN o.body ELSE '' END AS body FROM object o"
+    " WHERE o.list = $1 AND o.ts > $2 AND o.deleted <= $3 ORDER BY o.ts LIMIT {page}) r"
+)
+_JOIN = {Dialect.SQLITE: "group_concat", Dialect.POSTGRESQL: "string_agg"}
 
 
 class Position(NamedTuple):
-    """Where a list stood; without `number` it was not there, and `timestamp` is the last that it had."""
+    """Where a list stood; without `number` it was not there, and `timestamp` is the last that it had.
+
+    `live` counts its records, `size` their bytes.
+    """
 
     path: ListPath
     number: int
     timestamp: int
     version: int
     live: int
+    size: int
     watermark: int
 
     def holds(self, clock: Clock | None) -> bool:
@@ -73,8 +90,9 @@ class Candidate(NamedTuple):
 
 def position_of(path: ListPath, clock: Clock | None) -> Position:
     if clock is None:
-        return Position(path, NO_LIST, 0, 0, 0, 0)
-    return Position(path, clock.list or NO_LIST, clock.timestamp, clock.version, clock.live, clock.watermark)
+        return Position(path, NO_LIST, 0, 0, 0, 0, 0)
+    _, number, timestamp, version, live, _, size, watermark = clock
+    return Position(path, number or NO_LIST, timestamp, version, live, size, watermark)
 
 
 def records_of(collection: Path) -> ListPath:
@@ -94,11 +112,17 @@ async def candidates(
 
     From the beginning (0) it is everything that any of them has.
     """
-    rows = await store.fetch(_CHANGED, (source, preview, destination, since))
-    more = [] if since else await store.fetch(_MORE, (source, preview, destination))
-    return await aside(
-        len(rows) + len(more), lambda: [*map(_candidate, rows), *_without_source(more, preview)]
-    )
+    found: list[Candidate] = []
+    behind, full = since, True
+    while full:
+        rows = await store.fetch(_CHANGED.format(page=PAGE), (source, preview, destination, behind))
+        found += map(_candidate, rows)
+        full = len(rows) == PAGE
+        behind = rows[-1][1] if rows else behind
+    if not since:
+        more = await store.fetch(_MORE, (source, preview, destination))
+        found += await aside(len(more), lambda: _without_source(more, preview))
+    return found
 
 
 def _candidate(row: Sequence[Any]) -> Candidate:
@@ -133,6 +157,19 @@ def _row(name: str, values: Sequence[Any], first: int) -> Stored | None:
     return made(Stored, (name, timestamp, bool(deleted), body, grants))
 
 
-async def records(store: Store, number: int) -> list[tuple[str, str]]:
-    """The ids and bodies of the live records of a list, as the engine gives them: there may be many."""
-    return await store.fetch(_RECORDS, (number,))
+async def content(store: Store, number: int, since: int = 0) -> dict[str, str | None]:
+    """The bodies of the records of a list, by their ids.
+
+    With a timestamp, `since`, it is what changed after that: None stands for a record that was deleted.
+    """
+    sql = _CONTENT.format(join=_JOIN[store.engine.dialect], page=PAGE)
+    found: dict[str, str | None] = {}
+    behind, full = since, True
+    while full:
+        ((last, ids, bodies),) = await store.fetch(sql, (number, behind, int(since > 0)))
+        if last is None:
+            break
+        names = ids.split("\n")
+        found.update(zip(names, [body or None for body in bodies.split("\n")], strict=True))
+        behind, full = last, len(names) == PAGE
+    return found

@@ -65,8 +65,8 @@ class SigningSettings(SignersSection, frozen=True):
     cache_bytes: Annotated[
         Count,
         Meta(
-            description="Memory of each worker for what it has published last, in bytes, so that one more "
-            "change does not read all of it again."
+            description="Memory of each worker for what is published, in bytes, so that one more change does "
+            "not read all of it again. Long lists are read when a worker starts, while there is room."
         ),
     ] = 128 * 1024 * 1024
 
