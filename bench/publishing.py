@@ -29,7 +29,11 @@ SOURCE = f"/buckets/{dataset.BUCKET}/collections"
 NEW = 2000
 """Records of the publication of new ones."""
 FRESH = 3
-"""How often a worker publishes that has not seen the list before."""
+"""How often a worker publishes that has not published the list before."""
+REST_SECONDS = 1.0
+"""How long a server has done nothing when it is at rest."""
+TOUCHED = "7-touched"
+"""The record that changes; its id stands in the middle of the list, and half of what is signed behind it."""
 POLL_SECONDS = 0.002
 """How long somebody else rests between two requests."""
 
@@ -104,18 +108,16 @@ def measure(arena: Arena, engine: str, among: int, rounds: int) -> list[Timing]:
             first = desk.step("many", "to-sign")
             both = [desk.change("many", "to-sign") for _ in range(rounds)]
             pairs = [(desk.change("many", "to-review"), desk.step("many", "to-sign")) for _ in range(rounds)]
-            fresh = []
-            for _ in range(min(rounds, FRESH)):
-                server.restart()
-                desk.change("new0", "to-sign")  # the caller and the signer are known from here on
-                fresh.append(desk.change("many", "to-sign"))
+            fresh = [desk.change_after_start() for _ in range(min(rounds, FRESH))]
+            ready = [desk.change_after_start(at_rest=True) for _ in range(min(rounds, FRESH))]
     return [
         Timing(engine, f"to-sign: {NEW} new, to preview and destination", NEW, new),
         Timing(engine, f"to-sign: {among} new, to preview and destination", among, [first]),
         Timing(engine, "to-sign: one change to both", among, both),
         Timing(engine, "to-review: one change", among, [request for request, _ in pairs]),
         Timing(engine, "to-sign: one change", among, [approval for _, approval in pairs]),
-        Timing(engine, "to-sign: one change to both, by a worker that has not seen the list", among, fresh),
+        Timing(engine, "to-sign: one change to both, by a worker that begins in that moment", among, fresh),
+        Timing(engine, "to-sign: one change to both, by a worker that has begun since", among, ready),
     ]
 
 
@@ -145,6 +147,16 @@ class Desk:
         self._touch(collection)
         return self.step(collection, status)
 
+    def change_after_start(self, *, at_rest: bool = False) -> Cost:
+        """As `change`, of many, soon after the server was started: at once, or when it is at rest."""
+        self._server.restart()
+        self.change("new0", "to-sign")  # the caller and the signer are known from here on
+        before = -1.0
+        while at_rest and before < (used := self._cpu()):
+            before = used
+            time.sleep(REST_SECONDS)
+        return self.change("many", "to-sign")
+
     def step(self, collection: str, status: str) -> Cost:
         before = self._cpu()
         with SomebodyElse(self._server.port) as other:
@@ -156,7 +168,7 @@ class Desk:
 
     def _touch(self, collection: str) -> None:
         self._changes += 1
-        path = f"{SOURCE}/{collection}/records/touched"
+        path = f"{SOURCE}/{collection}/records/{TOUCHED}"
         self._client.put(path, json={"data": {"v": self._changes}}).raise_for_status()
 
     def _cpu(self) -> float:
