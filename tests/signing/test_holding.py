@@ -10,7 +10,7 @@ import pytest
 from kintoun.features.signing import holding, reading
 from kintoun.features.signing.anticipating import Anticipation
 from kintoun.features.signing.holding import Holdings
-from kintoun.features.signing.reading import records_of
+from kintoun.features.signing.reading import Position, records_of
 from kintoun.features.signing.resources import Resources
 from kintoun.features.signing.workflow import SigningSettings
 from kintoun.storage.rows import Wanted
@@ -38,8 +38,8 @@ class Worker:
         self._read = reading.content
         self._patched = monkeypatch
 
-    async def content(self, store: Any, number: int, since: int = 0) -> dict[str, str | None]:
-        found = await self._read(store, number, since)
+    async def content(self, store: Any, position: Position, since: int = 0) -> dict[str, str | None]:
+        found = await self._read(store, position, since)
         self.read.append((since, len(found)))
         return found
 

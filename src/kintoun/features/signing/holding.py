@@ -97,7 +97,7 @@ class Holdings:
 
     async def signed(self, position: Position, edition: Edition, before: Known = NOTHING) -> Known | None:
         """What a list holds, if that is what was signed last; what it held `before` is not read again."""
-        changes = await content(self._store, position.number, before.timestamp) if position.live else {}
+        changes = await content(self._store, position, before.timestamp) if position.live else {}
 
         def catch_up() -> Known | None:
             found = before.records.changed(changes)
@@ -109,7 +109,7 @@ class Holdings:
 
     async def decoded(self, position: Position) -> CanonicalList:
         """What a list holds that came here in any way, with gaps for what cannot be signed."""
-        bodies = await content(self._store, position.number) if position.live else {}
+        bodies = await content(self._store, position) if position.live else {}
         return await aside(len(bodies), lambda: _as_decoded(bodies))
 
     async def look_ahead(self, position: Position, edition: Edition) -> None:

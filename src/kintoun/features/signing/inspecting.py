@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from kintoun.features.signing.canonical_list import CanonicalList
 from kintoun.features.signing.chains import PATH, Chains, base_url
 from kintoun.features.signing.published import published
-from kintoun.features.signing.reading import content, records_of
+from kintoun.features.signing.reading import Position, content, position_of, records_of
 from kintoun.features.signing.resources import Resources, resources_of
 from kintoun.features.signing.settings import Local
 from kintoun.features.signing.signers import LazySigner, Signers
@@ -70,9 +70,9 @@ class Inspector:
     async def inspect(self, target: Path) -> Condition | None:
         """How a target stands; None when it is gone, or was never signed."""
         for _ in range(ATTEMPTS):
-            row, version, (_, timestamp), bodies = await self._read(target)
-            again, same, _ = await self._position(target)
-            if (again, same) == (row, version):  # nobody published meanwhile
+            row, position = await self._position(target)
+            bodies = await content(self._store, position) if position.number else {}
+            if await self._position(target) == (row, position):  # nobody published meanwhile
                 break
         if row is None or row.deleted:
             return None
@@ -84,7 +84,7 @@ class Inspector:
         signed = manifest.version if manifest is not None else row.timestamp
         expires = manifest.expires if manifest is not None else None
         trust = await self.trust(_urls(metadata))
-        state, reason = await asyncio.to_thread(_verdict, target, metadata, bodies, timestamp, trust)
+        state, reason = await asyncio.to_thread(_verdict, target, metadata, bodies, position.timestamp, trust)
         return Condition(target, state, reason, signed, expires)
 
     async def trust(self, urls: Sequence[str]) -> Trust:
@@ -142,17 +142,10 @@ class Inspector:
             self._elsewhere = self.signers.elsewhere()
         return await self._elsewhere.read(url)
 
-    async def _position(self, target: Path) -> tuple[Stored | None, int, tuple[int, int]]:
-        found = await self._store.read(Wanted(points=(target,), clock=records_of(target)))
-        clock = found.clock
-        if clock is None:
-            return found.points[0], 0, (0, 0)
-        return found.points[0], clock.version, (clock.list or 0, clock.timestamp)
-
-    async def _read(self, target: Path) -> tuple[Stored | None, int, tuple[int, int], Bodies]:
-        row, version, position = await self._position(target)
-        number, _ = position
-        return row, version, position, await content(self._store, number) if number else {}
+    async def _position(self, target: Path) -> tuple[Stored | None, Position]:
+        place = records_of(target)
+        found = await self._store.read(Wanted(points=(target,), clock=place))
+        return found.points[0], position_of(place, found.clock)
 
 
 def inspector_of(settings: Settings, store: Store) -> Inspector:

@@ -86,11 +86,11 @@ class Ground(NamedTuple):
     stands: dict[Path, Position]
 
     @property
-    def numbers(self) -> tuple[int, int, int]:
-        """The numbers of the lists of source, preview and destination."""
+    def numbers(self) -> tuple[int, int]:
+        """The numbers of the lists of preview and destination."""
         workflow = self.workflow
         preview = self.stands[workflow.preview].number if workflow.preview is not None else 0
-        return self.stands[workflow.source].number, preview, self.stands[workflow.destination].number
+        return preview, self.stands[workflow.destination].number
 
     def edition(self, target: Path) -> Edition | None:
         """What is known of the present content of a target's list."""
@@ -158,10 +158,10 @@ class Planner:
         return Ground(workflow, state_in(row), dict(zip(paths, stands, strict=True)))
 
     async def _candidates(self, ground: Ground, step: Step, since: int) -> list[Candidate]:
-        source, preview, destination = ground.numbers
         if step in (Step.CREATE, Step.DELETE):
-            return await candidates(self._store, 0, preview, destination, 0)
-        return await candidates(self._store, source, preview, destination, since)
+            return await candidates(self._store, None, *ground.numbers, 0)
+        source = ground.stands[ground.workflow.source]
+        return await candidates(self._store, source, *ground.numbers, since)
 
     async def look_ahead(self, workflow: Workflow) -> None:
         """Read what targets hold before it is asked for, where that takes long and there is room for it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from kintoun.model.kinds import RECORD
@@ -30,26 +31,28 @@ NO_LIST = 0
 PAGE = 1000
 """Rows that are read at once: so many keep neither the database nor the event loop for long."""
 
-# The limit stands in the statement: PostgreSQL, which plans for any values, follows the timestamps then, and
-# would otherwise look through the whole list for the few rows behind one.
+# Where the pages of a list end. A range of timestamps has two bounds everywhere: PostgreSQL, planning for any
+# values, would otherwise rather look through the whole list for the few rows behind one.
+_ENDS = (
+    "SELECT max(n.ts) FROM (SELECT o.ts, (row_number() OVER (ORDER BY o.ts) - 1) / {page} AS page"
+    " FROM object o WHERE o.list = $1 AND o.ts > $2 AND o.ts <= $3) n GROUP BY n.page ORDER BY 1"
+)
 _CHANGED = (
     "SELECT s.id, s.ts, s.deleted, s.body, s.grants, p.ts, p.deleted, p.body, p.grants,"
-    " d.ts, d.deleted, d.body, d.grants FROM (SELECT o.id, o.ts, o.deleted, o.body, o.grants FROM object o"
-    " WHERE o.list = $1 AND o.ts > $4 ORDER BY o.ts LIMIT {page}) s"
+    " d.ts, d.deleted, d.body, d.grants FROM object s"
     " LEFT JOIN object p ON p.list = $2 AND p.id = s.id LEFT JOIN object d ON d.list = $3 AND d.id = s.id"
-    " ORDER BY s.ts"
+    " WHERE s.list = $1 AND s.ts > $4 AND s.ts <= $5 ORDER BY s.ts"
 )
 _MORE = (
     "SELECT t.list, t.id, t.ts, t.deleted, t.body, t.grants FROM object t"
     " WHERE t.list IN ($2, $3) AND t.deleted = 0"
     " AND NOT EXISTS (SELECT 1 FROM object s WHERE s.list = $1 AND s.id = t.id)"
 )
-# In the order in which they were written: so they lie together, whatever their ids. A page comes as one row,
-# which costs driver and event loop next to nothing; no id and no JSON that is stored has a line break.
+# What was written together lies together, whatever its ids. A page comes as one row, which costs driver and
+# event loop next to nothing; no id and no JSON that is stored has a line break.
 _CONTENT = (
-    "SELECT max(r.ts), {join}(r.id, '\n'), {join}(r.body, '\n') FROM (SELECT o.id, o.ts,"
-    " CASE WHEN o.deleted = 0 THEN o.body ELSE '' END AS body FROM object o"
-    " WHERE o.list = $1 AND o.ts > $2 AND o.deleted <= $3 ORDER BY o.ts LIMIT {page}) r"
+    "SELECT {join}(o.id, '\n'), {join}(CASE WHEN o.deleted = 0 THEN o.body ELSE '' END, '\n') FROM object o"
+    " WHERE o.list = $1 AND o.ts > $2 AND o.ts <= $3 AND o.deleted <= $4"
 )
 _JOIN = {Dialect.SQLITE: "group_concat", Dialect.POSTGRESQL: "string_agg"}
 
@@ -106,23 +109,29 @@ async def positions(store: Store, paths: Sequence[ListPath]) -> list[Position]:
 
 
 async def candidates(
-    store: Store, source: int, preview: int, destination: int, since: int
+    store: Store, source: Position | None, preview: int, destination: int, since: int
 ) -> list[Candidate]:
-    """What may differ between the lists of these numbers: what changed in the source after `since`.
+    """What may differ between a source and the lists of these numbers: what changed in it after `since`.
 
     From the beginning (0) it is everything that any of them has.
     """
     found: list[Candidate] = []
-    behind, full = since, True
-    while full:
-        rows = await store.fetch(_CHANGED.format(page=PAGE), (source, preview, destination, behind))
+    number = source.number if source is not None else NO_LIST
+    for behind, end in await _pages(store, number, since, source.timestamp) if source is not None else ():
+        rows = await store.fetch(_CHANGED, (number, preview, destination, behind, end))
         found += map(_candidate, rows)
-        full = len(rows) == PAGE
-        behind = rows[-1][1] if rows else behind
     if not since:
-        more = await store.fetch(_MORE, (source, preview, destination))
+        more = await store.fetch(_MORE, (number, preview, destination))
         found += await aside(len(more), lambda: _without_source(more, preview))
     return found
+
+
+async def _pages(store: Store, number: int, since: int, end: int) -> Iterable[tuple[int, int]]:
+    """Between which timestamps there are as many rows of a list as are read at once."""
+    if end - since <= PAGE:  # no two of a list have the same
+        return ((since, end),)
+    rows = await store.fetch(_ENDS.format(page=PAGE), (number, since, end))
+    return pairwise((since, *(row[0] for row in rows)))
 
 
 def _candidate(row: Sequence[Any]) -> Candidate:
@@ -157,19 +166,16 @@ def _row(name: str, values: Sequence[Any], first: int) -> Stored | None:
     return made(Stored, (name, timestamp, bool(deleted), body, grants))
 
 
-async def content(store: Store, number: int, since: int = 0) -> dict[str, str | None]:
+async def content(store: Store, position: Position, since: int = 0) -> dict[str, str | None]:
     """The bodies of the records of a list, by their ids.
 
     With a timestamp, `since`, it is what changed after that: None stands for a record that was deleted.
     """
-    sql = _CONTENT.format(join=_JOIN[store.engine.dialect], page=PAGE)
+    sql = _CONTENT.format(join=_JOIN[store.engine.dialect])
     found: dict[str, str | None] = {}
-    behind, full = since, True
-    while full:
-        ((last, ids, bodies),) = await store.fetch(sql, (number, behind, int(since > 0)))
-        if last is None:
-            break
-        names = ids.split("\n")
-        found.update(zip(names, [body or None for body in bodies.split("\n")], strict=True))
-        behind, full = last, len(names) == PAGE
+    for behind, end in await _pages(store, position.number, since, position.timestamp):
+        ((ids, bodies),) = await store.fetch(sql, (position.number, behind, end, int(since > 0)))
+        if ids is not None:
+            names = ids.split("\n")
+            found.update(zip(names, [body or None for body in bodies.split("\n")], strict=True))
     return found
