@@ -206,7 +206,11 @@ class Protocol(Section, frozen=True):
 
     readonly: Annotated[bool, Meta(description="Refuse every write with 405.")] = False
     explicit_permissions: Annotated[
-        bool, Meta(description="Add the author of a write to the object's `write` permission.")
+        bool,
+        Meta(
+            description="Add the author of a write to the object's `write` permission, and show the entries "
+            "of a history to who could read their objects."
+        ),
     ] = True
     schema_validation: Annotated[
         bool, Meta(description="Validate records against the JSON schemas of collections and buckets.")

@@ -94,7 +94,13 @@ PROFILES: dict[str, Profile] = {
             "kinto.experimental_permissions_endpoint": "true",
         }
     ),
-    "implicit": Profile({"kinto.explicit_permissions": "false"}),
+    "implicit": Profile(
+        {
+            "kinto.explicit_permissions": "false",
+            "kinto.includes": "kinto.plugins.history kinto.plugins.flush",
+            "kinto.history_read_principals": USER_IDS["carol"],
+        }
+    ),
     "personal": Profile(
         {
             "kinto.includes": "kinto.plugins.default_bucket kinto.plugins.flush",

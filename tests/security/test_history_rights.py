@@ -49,9 +49,7 @@ CALLERS = [
 
 @pytest_asyncio.fixture
 async def app(engine: str, databases: Databases) -> AsyncIterator[App]:
-    protocol = Protocol(userid_secret=SECRET, explicit_permissions=False)
-    features = [*FEATURES, "history"]
-    settings = settings_for(databases.url(engine, "history"), features=features, protocol=protocol)
+    settings = settings_for(databases.url(engine, "history"), features=[*FEATURES, "history"])
     async with opened(settings) as made:
         mine = {"permissions": {"write": [principal(MALLORY)]}, "data": {"bait": BAIT}}
         for path in ("/buckets/bait", "/buckets/bait/collections/c", f"/buckets/bait/groups/{BAIT}"):
@@ -102,6 +100,23 @@ async def test_entries_are_seen_by_who_could_read_the_object_then(app: App, on: 
             later = {f"{kind} update" for kind in PATHS}
         assert (await visible(app, user)) == (later or None), (on, permission, holder, user)
         assert (await visible(app, "alice")) is not None
+
+
+async def test_without_explicit_permissions_the_bucket_alone_decides(
+    engine: str, databases: Databases
+) -> None:
+    protocol = Protocol(userid_secret=SECRET, explicit_permissions=False)
+    settings = settings_for(
+        databases.url(engine, "history"), features=[*FEATURES, "history"], protocol=protocol
+    )
+    async with opened(settings) as app:
+        await write_all(app, collection={"write": ["system.Everyone"]}, record={"read": ["system.Everyone"]})
+        assert await visible(app, None) is None
+        assert await visible(app, "carol") is None
+        await write_all(app, bucket={"read": [principal("carol")]})
+        seen = await visible(app, "carol")
+        assert seen is not None
+        assert len(seen) == 8, "whatever there was before"
 
 
 async def test_a_deletion_is_not_told_to_the_readers_of_the_object_alone(app: App) -> None:

@@ -249,6 +249,8 @@ async def _visible_part(
 
     Raises the refusal for callers who see nothing and may add nothing.
     """
+    if not context.service.rules[path.kind].partly:
+        raise context.refusal()
     above = found.points
     probe = _probe(context, path, page)
     own = None

@@ -23,7 +23,8 @@ class Rules:
     given `write` in place of the caller, None that nobody is given anything; `may_create` refuses a
     creation by raising; `check_list` refuses a reader of the list by raising; `sees_all` tells whether the
     caller sees all of it. `data_required` is whether creation and replacement need data, `open_grants`
-    whether every reader sees who may write.
+    whether every reader sees who may write. `partly` is whether who may read some objects of the list, and
+    not the list, sees those.
     `known_fields` are the attributes of objects of a fixed schema; `page` changes what is asked of the
     storage for a page, as where its rows stand.
     """
@@ -35,6 +36,7 @@ class Rules:
     sees_all: Callable[[Context], bool] | None = None
     data_required: bool = False
     open_grants: bool = False
+    partly: bool = True
     known_fields: frozenset[str] | None = None
     page: Callable[[Page], Page] | None = None
 

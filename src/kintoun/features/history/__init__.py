@@ -96,7 +96,8 @@ class History(Plugin):
         registry.erase(forget_user)
         registry.reclaim("history")
         registry.past_list(get_past_list)
-        registry.service.rules[HISTORY] = Rules(known_fields=KNOWN_FIELDS, page=_page)
+        explicit = registry.settings.protocol.explicit_permissions
+        registry.service.rules[HISTORY] = Rules(known_fields=KNOWN_FIELDS, page=_page, partly=explicit)
         for endpoint in _endpoints():
             registry.endpoint(endpoint)
         self._retain(registry, settings)
