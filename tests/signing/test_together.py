@@ -58,6 +58,28 @@ async def test_an_edit_during_an_approval_is_not_published(desk: Desk) -> None:
     assert await desk.timestamp(DESTINATION) == before
 
 
+async def test_edits_do_not_keep_signatures_from_being_renewed(desk: Desk) -> None:
+    await desk.put("r1", n=1)
+    await desk.publish()
+    await desk.put("r2", n=1)
+    timestamps = [await desk.timestamp(target) for target in (PREVIEW, DESTINATION)]
+    before = (await desk.metadata(DESTINATION))["signature"]
+    go, asked = await held(desk), desk.asked
+    renewal = asyncio.create_task(desk.status("to-resign"))
+    await desk.until_asked(asked + 2)
+    times = desk.asked
+    async with asyncio.timeout(PATIENCE):
+        await desk.put("r2", n=2)
+    go.set()
+    assert (await renewal)["data"]["status"] == "work-in-progress"
+    assert (await desk.metadata(DESTINATION))["signature"] != before
+    assert (await desk.verify(DESTINATION)).keys() == (await desk.verify(PREVIEW)).keys() == {"r1"}
+    assert [await desk.timestamp(target) for target in (PREVIEW, DESTINATION)] == timestamps
+    assert desk.asked == times, "what was signed still holds"
+    await desk.publish()
+    assert (await desk.verify(DESTINATION))["r2"]["n"] == 2
+
+
 async def test_reads_and_other_writes_go_on_while_the_signer_thinks(desk: Desk) -> None:
     await desk.put("r1", n=1)
     go, asked = await held(desk), desk.asked

@@ -35,6 +35,9 @@ ATTEMPTS = 3
 MIXED = "A batch cannot change the records of a collection and then publish them"
 BUSY = "The collection is being written, please retry."
 
+_WITHOUT_SOURCE = (Step.CREATE, Step.DELETE, Step.RESIGN)
+"""Steps to which it does not matter what records the source has: so edits do not keep them waiting."""
+
 Sign = Callable[[Path, Message], Awaitable[Sequence[Mapping[str, Any]]]]
 """Signs data for a source, as the `signatures` of metadata. Raises ProtocolError when it cannot be signed."""
 
@@ -85,11 +88,9 @@ class Signed(NamedTuple):
         row = await unit.object(state_path(self.plan.workflow.source))
         if state_in(row).version != self.plan.version:
             return False
-        source = self.plan.positions[0]
-        if self.plan.step in (Step.CREATE, Step.DELETE):
-            positions = self.plan.positions[1:]
-        else:
-            positions = [source, *self.plan.positions[1:]]
+        positions = self.plan.positions
+        if self.plan.step in _WITHOUT_SOURCE:
+            positions = positions[1:]
         return all([position.holds(await unit.clock(position.path)) for position in positions])
 
 
