@@ -142,6 +142,16 @@ def _body(spec: Part, *types: str, required: bool = False) -> Part:
     return {"required": required, "content": {name: {"schema": spec} for name in types}}
 
 
+def _data(spec: Part) -> Part:
+    """The schema of a body that has `data` alone."""
+    return {
+        "type": "object",
+        "required": ["data"],
+        "properties": {"data": spec},
+        "additionalProperties": False,
+    }
+
+
 _QUERY = [
     parameter(name) for name in ("limit", "token", "sort", "fields", "since", "before", "to", "filters")
 ]
@@ -154,26 +164,14 @@ def list_operations(kind: Kind) -> dict[str, dict[str, Any]]:
     name = kind.name.capitalize()
     plural = kind.plural
     items = {"type": "array", "items": {"anyOf": [schema("Tombstone"), {"type": "object"}]}}
-    listed = {
-        "type": "object",
-        "required": ["data"],
-        "properties": {"data": items},
-        "additionalProperties": False,
-    }
-    gone = {"type": "array", "items": schema("Tombstone")}
-    deleted = {
-        "type": "object",
-        "required": ["data"],
-        "properties": {"data": gone},
-        "additionalProperties": False,
-    }
+    tombstones = {"type": "array", "items": schema("Tombstone")}
     return {
         "GET": {
             "summary": f"List {plural}",
             "description": f"The {plural} that match and that the caller may read, one page at a time.",
             "parameters": [*_QUERY, *_CONDITIONS],
             "responses": {
-                "200": answer(f"A page of {plural}.", listed, (*READ, "Next-Page")),
+                "200": answer(f"A page of {plural}.", _data(items), (*READ, "Next-Page")),
                 "304": _UNCHANGED,
                 **_errors(*LIST_ERRORS),
             },
@@ -202,7 +200,7 @@ def list_operations(kind: Kind) -> dict[str, dict[str, Any]]:
             "description": f"The {plural} that match and that the caller may write, one page at a time.",
             "parameters": [*_QUERY, *_CONDITIONS],
             "responses": {
-                "200": answer("What is left of them.", deleted, (*STAMP, "Next-Page")),
+                "200": answer("What is left of them.", _data(tombstones), (*STAMP, "Next-Page")),
                 **_errors(*LIST_ERRORS, "409"),
             },
         },
@@ -212,9 +210,7 @@ def list_operations(kind: Kind) -> dict[str, dict[str, Any]]:
 def object_operations(kind: Kind) -> dict[str, dict[str, Any]]:
     """The operations on an object, by method."""
     name = kind.name.capitalize()
-    some = {"type": "object", "required": ["data"], "properties": {"data": {"type": "object"}}}
-    shown = {"anyOf": [schema(f"{name}Answer"), {**some, "additionalProperties": False}]}
-    tombstone = {**some, "properties": {"data": schema("Tombstone")}, "additionalProperties": False}
+    shown = {"anyOf": [schema(f"{name}Answer"), _data({"type": "object"})]}
     patched = _object_answers(kind, "200")["200"]
     patched["content"] = {JSON: {"schema": shown}}
     return {
@@ -263,7 +259,7 @@ def object_operations(kind: Kind) -> dict[str, dict[str, Any]]:
             "description": "With everything below it. Its tombstone stays, for clients that sync.",
             "parameters": [parameter("tombstone-time"), *_CONDITIONS],
             "responses": {
-                "200": answer("What is left of it.", tombstone, STAMP),
+                "200": answer("What is left of it.", _data(schema("Tombstone")), STAMP),
                 **_errors(*LIST_ERRORS, "409"),
             },
         },
