@@ -345,6 +345,26 @@ def test_what_could_not_be_carried_over_is_named(tmp_path: Path) -> None:
     assert needless == ["[app:main] use", "[app:main] pyramid.debug_notfound", "[loggers]"]
 
 
+def test_a_key_without_a_value_is_not_missed(tmp_path: Path) -> None:
+    found = translated(tmp_path, "event_listeners =\nstatsd_url = ")
+    assert lost(found) == []
+    assert [note.reason for note in found.notes].count("has no value") == 2
+
+
+def test_defaults_are_no_settings_of_the_application(tmp_path: Path) -> None:
+    path = tmp_path / "kinto.ini"
+    path.write_text(
+        "\ufeff[DEFAULT]\nname = Defaults\npaginate_by = 3\nreadonly = true\n"
+        "[app:main]\nproject_name = My %(name)s in %(here)s\nreadonly = false\n",
+        encoding="utf-8",
+    )
+    found = translate(path, {}, None)
+    assert lost(found) == []
+    made = decode(found.tree)
+    assert made.project.name == f"My Defaults in {tmp_path}"
+    assert (made.limits.page_size, made.protocol.readonly) == (0, False)
+
+
 def test_the_environment_stands_above_the_file(tmp_path: Path) -> None:
     lines = (
         "kinto.batch_max_requests = 5\nkinto.cors_origins = a\ngroup_read_principals = x\nkinto.my.key = 1"

@@ -41,7 +41,7 @@ def read(path: Path) -> Ini:
     )
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # ids inside keys have upper case
     try:
-        parser.read_string(path.read_text(encoding="utf-8"), str(path))
+        parser.read_string(path.read_text(encoding="utf-8-sig"), str(path))
     except OSError as error:
         raise ConfigError([Problem(str(path), "", "", f"cannot be read: {error.strerror}")]) from error
     except (configparser.Error, UnicodeDecodeError) as error:
@@ -97,8 +97,8 @@ def _items(
 ) -> dict[str, str]:
     items = {}
     for key in parser.options(section):
-        if key in parser.defaults() and key in ("here", "__file__", "http_port"):
-            continue
+        if parser.get(section, key, raw=True) == parser.defaults().get(key):
+            continue  # of [DEFAULT], whose keys are there for %(key)s and no settings
         try:
             items[key] = parser.get(section, key)
         except configparser.InterpolationError as error:

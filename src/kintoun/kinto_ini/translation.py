@@ -145,6 +145,9 @@ class Translator:
         return True
 
     def _without_counterpart(self, key: str, entry: Entry) -> None:
+        if not entry.text.strip():
+            self._note("needless", entry.place, "has no value")
+            return
         for pattern, reason in table.NEEDLESS:
             if pattern.match(key):
                 self._note("needless", entry.place, reason)
