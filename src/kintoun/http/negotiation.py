@@ -1,4 +1,4 @@
-"""What a client accepts, and what it has already (RFC 9110, sections 12.5.3 and 13.1.2)."""
+"""What a client accepts, and what it has already (RFC 9110, sections 12.5.1, 12.5.3 and 13.1.2)."""
 
 from __future__ import annotations
 
@@ -24,11 +24,21 @@ def outweighs(accepted: str, one: str, other: str) -> bool:
     return weights.get(one, 0.0) > 0 and weights[one] >= weights.get(other, 0.0)
 
 
+def accepts(accepted: str, media_type: str) -> bool:
+    """Whether `Accept` gives weight to a media type: the most specific of the ranges that it is in decides.
+
+    Parameters of ranges other than the weight make no difference.
+    """
+    weights = _weights(accepted)
+    ranges = (media_type, f"{media_type.partition('/')[0]}/*", "*/*")
+    return next((weights[each] > 0 for each in ranges if each in weights), False)
+
+
 def _weights(accepted: str) -> dict[str, float]:
     weights: dict[str, float] = {}
-    for part in accepted.split(","):
-        name, _, parameters = part.strip().lower().partition(";")
-        weights[name.strip()] = _weight(parameters)
+    for part in accepted.lower().split(","):
+        name, *parameters = part.split(";")
+        weights[name.strip()] = _weight(parameters[-1] if parameters else "")
     return weights
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from kintoun.http.negotiation import accepts
 from kintoun.http.requests import Request
 from kintoun.model.errors import (
     CHANGES_FORGOTTEN,
@@ -50,10 +51,9 @@ def ill_formed_id() -> InvalidParameters:
 def check_accept(request: Request) -> None:
     """Refuse with 406 a caller that does not take JSON (protocol section 1.1)."""
     accept = request.headers.get("accept")
-    if accept is None or "*/*" in accept or "application/json" in accept or not accept.strip():
+    if accept is None or accept in ("*/*", "application/json") or not accept.strip():
         return
-    offered = [item.partition(";")[0].strip().lower() for item in accept.split(",")]
-    if "application/*" not in offered:
+    if not accepts(accept, "application/json"):
         wrong = f"Accept header should be one of {list(JSON_ONLY)}"
         raise InvalidParameters(Detail("header", "Accept", wrong), status=406)
 

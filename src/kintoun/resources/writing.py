@@ -21,7 +21,7 @@ from kintoun.model.paths import ListPath, Path
 from kintoun.model.permissions import NO_GRANTS, acl_text, parse_acl, with_author
 from kintoun.model.tuples import made
 from kintoun.resources.context import Context, Work
-from kintoun.resources.errors import PATCH_TYPES, collect
+from kintoun.resources.errors import collect
 from kintoun.resources.ground import Ground, ground_of
 from kintoun.resources.preconditions import NO_DEMANDS, Preconditions, parse_preconditions
 from kintoun.storage.needs import Needs
@@ -144,7 +144,8 @@ def require_write(context: Context, ground: Ground, own: Row) -> None:
 
 def check_body(context: Context, request: Request) -> None:
     """Refuse a body that says to be JSON and is not, where none is expected (protocol section 1.1)."""
-    if request.body and request.media_type in ("", *PATCH_TYPES):
+    kind = request.media_type
+    if request.body and (not kind or kind == "application/json" or kind.endswith("+json")):
         limits = context.service.settings.limits
         json.decode_body(request.body, writes=False, max_depth=limits.json_depth)
 

@@ -170,8 +170,17 @@ SCENARIOS = [
                 "application/json;q=0.1",
                 "text/html",
                 "text/html, */*;q=0.1",
+                "application/json;q=0",
+                "*/*;q=0",
+                "*/*, application/json;q=0.0",
+                "application/*;q=0, application/json",
             )
         ],
+        *[
+            get(R1, Raw(b"no json", kind))
+            for kind in ("application/ld+json", "application/json-patch+json", "text/json", "text/plain")
+        ],
+        delete(f"{R}/none", Raw(b"no json", "application/vnd.api+json")),
         get(R1, h={"Accept": "text/html"}),
         get(R, h={"Accept": "text/plain"}, user="bob"),
         get(R, h={"Accept": "text/plain"}, user=None),
