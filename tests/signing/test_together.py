@@ -6,8 +6,11 @@ import asyncio
 
 import pytest
 
+from kintoun.features.signing.planning import Ground
 from kintoun.features.signing.publishing import ATTEMPTS
-from tests.signing.desk import DESTINATION, PATIENCE, PREVIEW, SOURCE, Desk
+from kintoun.features.signing.resources import Resources, Workflow
+from kintoun.features.signing.workflow import SigningSettings
+from tests.signing.desk import BUCKETS, DESTINATION, PATIENCE, PREVIEW, SOURCE, Desk, path_of
 from tests.support.inprocess import principal
 
 TO_SIGN = {"data": {"status": "to-sign"}}
@@ -78,6 +81,29 @@ async def test_edits_do_not_keep_signatures_from_being_renewed(desk: Desk) -> No
     assert desk.asked == times, "what was signed still holds"
     await desk.publish()
     assert (await desk.verify(DESTINATION))["r2"]["n"] == 2
+
+
+async def test_what_moved_while_it_was_looked_at_is_looked_at_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planner = desk.signing.publisher.planner
+    workflow = Resources(SigningSettings(resources=BUCKETS)).source(*path_of(SOURCE).ids)
+    assert workflow is not None
+    survey = planner._survey
+    seen = [await survey(workflow)]
+
+    async def torn(asked: Workflow) -> Ground:
+        ground = await survey(asked)
+        return ground._replace(state=seen.pop().state) if seen else ground
+
+    await desk.put("r1", n=1)
+    await desk.status("to-review")
+    monkeypatch.setattr(planner, "_survey", torn)
+    await desk.status("to-resign")
+    assert not seen
+    assert (await desk.verify(PREVIEW)).keys() == {"r1"}
+    await desk.status("to-sign", user="rev")
+    assert (await desk.verify(DESTINATION)).keys() == {"r1"}
 
 
 async def test_reads_and_other_writes_go_on_while_the_signer_thinks(desk: Desk) -> None:

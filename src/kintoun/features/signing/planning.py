@@ -31,6 +31,9 @@ from kintoun.signatures.message import Message
 from kintoun.storage import Store
 from kintoun.storage.rows import Stored, Wanted
 
+LOOKS = 2
+"""How often a refusal is looked into again when something moved meanwhile."""
+
 CHANGED_SINCE = "Collection has changed since the review was requested"
 UNSIGNABLE = "{}/records/{} cannot be signed: correct it in the source"
 NOT_OURS = "{} does not hold what was signed last: it has to be published again"
@@ -123,6 +126,18 @@ class Planner:
     async def plan(self, workflow: Workflow, step: Step) -> Plan:
         """What a step will publish. Raises ProtocolError when it cannot be signed, or must not be."""
         ground = await self._survey(workflow)
+        for _ in range(LOOKS):
+            try:
+                return await self._plan(ground, step)
+            except ProtocolError:
+                # Not all was read at once: a refusal counts only of what stands still.
+                before, ground = ground, await self._survey(workflow)
+                if ground == before:
+                    raise
+        return await self._plan(ground, step)
+
+    async def _plan(self, ground: Ground, step: Step) -> Plan:
+        workflow = ground.workflow
         if step is Step.RESIGN:
             targets = [await self._as_it_is(ground, path) for path in workflow.targets]
             return Plan(workflow, step, ground.state.version, tuple(ground.stands.values()), targets)
