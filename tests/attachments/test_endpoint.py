@@ -357,6 +357,30 @@ async def test_foreign_files_can_be_refused(databases: Databases, tmp_path: Path
         await files.app.ok(f"PUT {copy}", {"data": {"attachment": attachment}})
 
 
+async def test_nobody_names_a_private_file_to_read_it(
+    engine: str, databases: Databases, tmp_path: Path
+) -> None:
+    async with attaching(engine, databases, tmp_path, private=["b"]) as files:
+        app = files.app
+        attachment = await files.attached()
+        named = {"data": {"attachment": attachment}}
+        served = f"GET /attachments/{attachment['location']}"
+        for path in ("/buckets/other", "/buckets/other/collections/c"):
+            await app.ok(f"PUT {path}", user="bob")
+        copy = "PUT /buckets/other/collections/c/records/copy"
+        assert (await app.call(copy, named, user="bob")).status_code == 403
+        request = {"method": "PUT", "path": copy.partition(" ")[2], "body": named}
+        answers = await app.ok("POST /batch", {"requests": [request]}, user="bob")
+        assert answers["responses"][0]["status"] == 403
+        assert (await app.call(served, user="bob")).status_code == 403
+        await app.ok(f"PATCH {RECORD}", {"permissions": {"read": [principal("bob")]}})
+        await app.ok(copy, named, user="bob")  # who may read it may pass it on
+        assert (await app.call(served, user="bob")).content == b"hello"
+        await app.ok(f"PATCH {RECORD}", {"data": {"attachment": None}})
+        await app.ok("DELETE /buckets/other", user="bob")
+        await app.ok(f"PATCH {RECORD}", named)  # its own, as from the history
+
+
 async def test_the_url_says_what_it_knows(files: Attachers) -> None:
     answer = await files.app.call(f"PATCH {FILE}", {})
     assert (answer.status_code, answer.json()["errno"]) == (405, 115)

@@ -65,7 +65,7 @@ class Attachments(Plugin):
         rules = Rules(allowed_extensions(settings.extensions), parse_mimetypes(settings.mimetypes), None)
         files = start_files(registry, settings)
         addresses = Addresses(settings)
-        serve_files(registry, settings, files, addresses.base)
+        private = serve_files(registry, settings, files, addresses.base)
         attaching = Attaching(files, settings, options)
         endpoint = AttachmentEndpoint(files, attaching, options, rules, addresses.url_of)
         methods = {
@@ -76,7 +76,7 @@ class Attachments(Plugin):
             "DELETE": endpoint.delete,
         }
         registry.endpoint(Endpoint("attachment", PATTERN, methods, operations=OPERATIONS, streams=True))
-        registry.before_commit(Guard(files, allow_foreign=settings.allow_foreign).check, RECORD)
+        registry.before_commit(Guard(files, private, allow_foreign=settings.allow_foreign).check, RECORD)
         if not registry.settings.protocol.readonly:
             registry.heartbeat("attachments", lambda: probe(files))
         registry.capability(

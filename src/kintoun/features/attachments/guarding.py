@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kintoun.features.attachments.privacy import Private
 from kintoun.features.attachments.uploads import FILE
 from kintoun.files import Files
 from kintoun.model import json
@@ -21,8 +22,9 @@ _KNOWN = "SELECT l.sha256, b.size FROM location l JOIN blob b ON b.sha256 = l.sh
 class Guard:
     """A file is changed by its own endpoint; the record API copies what it says, and drops it."""
 
-    def __init__(self, files: Files, *, allow_foreign: bool) -> None:
+    def __init__(self, files: Files, private: Private, *, allow_foreign: bool) -> None:
         self._files = files
+        self._private = private
         self._allow_foreign = allow_foreign
 
     async def check(self, work: Work, change: Change) -> None:
@@ -40,6 +42,8 @@ class Guard:
             raise ProtocolError(400, UNDEFINED, "Attachment metadata cannot be modified.")
         if not self._allow_foreign and not await self._known(work, new):
             raise invalid("body", f"data.{FILE}", "The attachment is no file of this server")
+        if isinstance(new, dict) and isinstance(new.get("location"), str):
+            await self._private.admit(work, change.path, self._files.relative(new["location"]))
 
     async def _known(self, work: Work, attachment: Any) -> bool:
         if not isinstance(attachment, dict) or not isinstance(attachment.get("location"), str):

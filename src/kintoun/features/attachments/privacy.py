@@ -6,7 +6,8 @@ import hashlib
 import hmac
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 from urllib.parse import quote
 
 from kintoun.files import Files, Location
@@ -14,8 +15,8 @@ from kintoun.http.requests import Request
 from kintoun.model.errors import invalid
 from kintoun.model.kinds import RECORD
 from kintoun.model.parameters import split_query
-from kintoun.model.paths import ListPath
-from kintoun.resources.context import Context
+from kintoun.model.paths import ListPath, Path
+from kintoun.resources.context import Context, Work
 from kintoun.storage.rows import Wanted
 
 MOST_RECORDS = 20
@@ -25,7 +26,10 @@ _NAMING = (
     "SELECT k.path, r.id FROM reference r JOIN clock k ON k.list = r.list WHERE r.location = $1"
     " ORDER BY k.path, r.id LIMIT $2"
 )
+_UPLOADED_TO = "SELECT bucket, collection, record FROM location WHERE location = $1"
 _SECONDS = re.compile(r"[0-9]{1,9}")
+
+Fetch = Callable[[str, Sequence[Any]], Awaitable[list[Any]]]
 
 
 class Private:
@@ -45,9 +49,10 @@ class Private:
 
     def holds(self, location: Location) -> bool:
         """Whether a file is private."""
-        if not self._places:
-            return False
-        return not self._places.isdisjoint((location.bucket, f"{location.bucket}/{location.collection}"))
+        return self._holds(location.bucket, location.collection)
+
+    def _holds(self, bucket: str, collection: str) -> bool:
+        return bool(self._places) and not self._places.isdisjoint((bucket, f"{bucket}/{collection}"))
 
     async def check(self, context: Context, location: Location, query: bytes) -> int | None:
         """Refuse who may not read a private file; the seconds for which a signed URL still holds.
@@ -57,14 +62,23 @@ class Private:
         left = self._left(location, query)
         if left > 0:
             return left
-        rows = await self._files.store.fetch(_NAMING, (location.location, MOST_RECORDS))
-        for path, record in rows:
-            place = ListPath.parse(path).object(record)
-            found = await context.load(Wanted(points=place.lineage))
-            *above, own = found.points
-            if context.service.access.may_read(RECORD, above, own, context.principals):
-                return None
-        raise context.refusal()
+        if not await _readable(context, location.location, self._files.store.fetch):
+            raise context.refusal()
+        return None
+
+    async def admit(self, work: Work, path: Path, location: str) -> None:
+        """Refuse to let a record name a private file, for who may read none that does.
+
+        Else whoever knows its location could make a record to read it by. A record may get back its own.
+        """
+        if not self._places:
+            return
+        fetch = work.unit.transaction.fetch
+        for place in await fetch(_UPLOADED_TO, (location,)):
+            if tuple(place) == path.ids or not self._holds(*place[:2]):
+                continue
+            if not await _readable(work.context, location, fetch):
+                raise work.context.refusal()
 
     def signed(self, location: Location, seconds: int) -> str:
         """The query string with which anybody may read a private file for so many seconds."""
@@ -96,6 +110,16 @@ class Private:
         if not hmac.compare_digest(signature, given.get("signature", "").encode().decode("ascii", "ignore")):
             return 0
         return max(int(expires) - int(time.time()), 0)
+
+
+async def _readable(context: Context, location: str, fetch: Fetch) -> bool:
+    """Whether the caller may read a record that names a location."""
+    for path, record in await fetch(_NAMING, (location, MOST_RECORDS)):
+        found = await context.load(Wanted(points=ListPath.parse(path).object(record).lineage))
+        *above, own = found.points
+        if context.service.access.may_read(RECORD, above, own, context.principals):
+            return True
+    return False
 
 
 def url_path(location: str) -> str:

@@ -77,10 +77,10 @@ class ServingSettings(FileSettings, frozen=True):
     ] = 32 * 1024 * 1024
 
 
-def serve_files(registry: Registry, settings: ServingSettings, files: Files, base: BaseUrl) -> None:
+def serve_files(registry: Registry, settings: ServingSettings, files: Files, base: BaseUrl) -> Private:
     """Serve the files of a server; `base` tells where they are read, as a URL with a slash at its end.
 
-    Raises ValueError for settings that do not fit.
+    Returns what knows which of them are private. Raises ValueError for settings that do not fit.
     """
     secret = settings.url_secret or registry.settings.protocol.userid_secret
     private = Private(files, settings.private, secret, settings.signed_url_seconds)
@@ -95,6 +95,7 @@ def serve_files(registry: Registry, settings: ServingSettings, files: Files, bas
             operations={"GET": OPERATION, "HEAD": OPERATION},
         )
     )
+    return private
 
 
 OPERATION: dict[str, Any] = {
