@@ -34,8 +34,8 @@ PAGE = 1000
 # Where the pages of a list end. A range of timestamps has two bounds everywhere: PostgreSQL, planning for any
 # values, would otherwise rather look through the whole list for the few rows behind one.
 _ENDS = (
-    "SELECT max(n.ts) FROM (SELECT o.ts, (row_number() OVER (ORDER BY o.ts) - 1) / {page} AS page"
-    " FROM object o WHERE o.list = $1 AND o.ts > $2 AND o.ts <= $3) n GROUP BY n.page ORDER BY 1"
+    "SELECT n.ts FROM (SELECT o.ts, row_number() OVER (ORDER BY o.ts) AS place FROM object o"
+    " WHERE o.list = $1 AND o.ts > $2 AND o.ts <= $3) n WHERE n.place % {page} = 0 ORDER BY n.ts"
 )
 _CHANGED = (
     "SELECT s.id, s.ts, s.deleted, s.body, s.grants, p.ts, p.deleted, p.body, p.grants,"
@@ -131,7 +131,7 @@ async def _pages(store: Store, number: int, since: int, end: int) -> Iterable[tu
     if end - since <= PAGE:  # no two of a list have the same
         return ((since, end),)
     rows = await store.fetch(_ENDS.format(page=PAGE), (number, since, end))
-    return pairwise((since, *(row[0] for row in rows)))
+    return pairwise((since, *(row[0] for row in rows), end))
 
 
 def _candidate(row: Sequence[Any]) -> Candidate:
